@@ -1,0 +1,207 @@
+//! What a metric store promises, in whatever process it runs.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use nephos_model::{Granularity, Measure, MetricId, Timestamp};
+use nephos_timeseries::{AggregationMethod, ArchivePolicy};
+
+/// Measures of one metric that are merged together (metrics-api §9.2): among equal timestamps of one run the
+/// smallest value wins, a later run replaces an earlier one, and lateness is judged against what earlier runs
+/// left. Order inside a run is irrelevant.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The metric.
+    pub metric: MetricId,
+    /// Its archive policy as it is now. The store keeps what it was last given, so it needs no index.
+    pub policy: Arc<ArchivePolicy>,
+    /// The measures.
+    pub measures: Vec<Measure>,
+}
+
+/// What became of an append.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AppendReport {
+    /// Measures taken.
+    pub accepted: u64,
+    /// Measures older than the back window: dropped for ever, as the contract wants.
+    pub late: u64,
+}
+
+/// Regrouping of a stored series (metrics-api §5.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resample {
+    /// Buckets of a fixed width.
+    Step(Granularity),
+    /// Calendar buckets: `Y` year, `H` half-year, `Q` quarter, `M` month, `W` week from Sunday.
+    Calendar(Calendar),
+}
+
+/// A calendar bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Calendar {
+    /// Year.
+    Year,
+    /// Half-year.
+    HalfYear,
+    /// Quarter.
+    Quarter,
+    /// Month.
+    Month,
+    /// Week that starts on Sunday.
+    Week,
+}
+
+impl Calendar {
+    /// The letter of the API.
+    pub const fn letter(self) -> &'static str {
+        match self {
+            Self::Year => "Y",
+            Self::HalfYear => "H",
+            Self::Quarter => "Q",
+            Self::Month => "M",
+            Self::Week => "W",
+        }
+    }
+}
+
+/// One series to read.
+#[derive(Clone, Debug)]
+pub struct SeriesRequest {
+    /// The metric.
+    pub metric: MetricId,
+    /// Its archive policy as it is now: retention is judged by it.
+    pub policy: Arc<ArchivePolicy>,
+    /// Which aggregate.
+    pub method: AggregationMethod,
+    /// Which granularities; empty means all of the policy.
+    pub granularities: Vec<Granularity>,
+    /// First bucket: rounded down to each granularity, inclusive.
+    pub start: Option<Timestamp>,
+    /// End: bucket start < stop, not rounded.
+    pub stop: Option<Timestamp>,
+    /// Regrouping; needs exactly one granularity.
+    pub resample: Option<Resample>,
+}
+
+/// Points of one granularity, ascending in time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeriesPoints {
+    /// The stored granularity they come from.
+    pub granularity: Granularity,
+    /// Bucket starts.
+    pub timestamps: Vec<Timestamp>,
+    /// Values, as many as timestamps.
+    pub values: Vec<f64>,
+}
+
+/// The answer to one [`SeriesRequest`]: coarsest granularity first.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Series {
+    /// Per granularity; granularities without data are present with no points.
+    pub granularities: Vec<SeriesPoints>,
+}
+
+/// Figures of a store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreStatistics {
+    /// Metrics that hold data.
+    pub metrics: u64,
+    /// Measures accepted since the process started.
+    pub accepted: u64,
+    /// Measures dropped as late since the process started.
+    pub late: u64,
+    /// Measures accepted but not yet readable: zero by construction, counted to prove it.
+    pub backlog: u64,
+    /// Bytes on disk: log and segments.
+    pub disk_bytes: u64,
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Writes are refused: free space is below `[store] min_free`. Reads go on.
+    #[error("free space on {path} is {free} bytes, below store.min_free of {min_free} bytes")]
+    DiskFull {
+        /// The folder.
+        path: String,
+        /// Bytes free.
+        free: u64,
+        /// Bytes that must stay free.
+        min_free: u64,
+    },
+    /// Nobody owns the shard just now; a retry helps.
+    #[error("no process owns the metric store just now")]
+    NoOwner {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The owner could not be reached or answered nonsense; a retry helps.
+    #[error("metric store at {url}: {reason}")]
+    Remote {
+        /// Its address.
+        url: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The request is larger than the store allows.
+    #[error("{what} is {size}, more than the limit of {limit}")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// Its size.
+        size: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A file is damaged; the message names it.
+    #[error("{path} is damaged: {reason}")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The operating system refused.
+    #[error("{action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: String,
+        /// Its error.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The store is shutting down.
+    #[error("the metric store is shutting down")]
+    Closed,
+}
+
+impl StoreError {
+    /// Whether the same request may succeed later without anybody changing it.
+    pub fn is_retryable(&self) -> bool {
+        !matches!(self, Self::TooLarge { .. } | Self::Damaged { .. })
+    }
+}
+
+/// A metric store. Two implementations: the engine in this process, and the shard's owner over HTTP.
+#[async_trait]
+pub trait MetricStore: Send + Sync + Debug {
+    /// Takes runs. When it returns `Ok`, every run is durable (it survives `kill -9` and power loss) and visible to
+    /// the next [`query`](Self::query) of any process. On `Err` any subset may have been taken: repeating the append
+    /// is harmless, since the same `(metric, timestamp, value)` twice is one. Runs of one call may be of many
+    /// metrics; two runs of one metric in one call are merged one after the other.
+    async fn append(&self, runs: Vec<Run>) -> Result<AppendReport, StoreError>;
+
+    /// Reads series, one answer for each request in the same order. A metric without data gives empty series.
+    async fn query(&self, requests: Vec<SeriesRequest>) -> Result<Vec<Series>, StoreError>;
+
+    /// Forgets metrics: hidden at once, space regained later. Unknown ones are fine; idempotent.
+    async fn delete(&self, metrics: &[MetricId]) -> Result<(), StoreError>;
+
+    /// Figures for status pages.
+    async fn statistics(&self) -> Result<StoreStatistics, StoreError>;
+}

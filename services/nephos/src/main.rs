@@ -1,0 +1,2 @@
+//! nephos
+fn main() {}

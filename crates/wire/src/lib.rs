@@ -1,1 +1,3 @@
-//! placeholder
+//! Shapes of what crosses the wire, exact to the field name, with no I/O.
+
+pub mod gnocchi;

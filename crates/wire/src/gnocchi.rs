@@ -1,5 +1,12 @@
-//! Gnocchi's v1 API: identifiers, times, timespans, JSON and objects as clients see them (metrics-api).
+//! Gnocchi's v1 API: identifiers, times, timespans, JSON and bodies as clients see them (metrics-api).
 
+mod civil;
 pub mod id;
+pub mod invalid;
+pub mod json;
+pub mod measures;
+pub mod time;
+pub mod timespan;
 
 pub use id::{ResourceIdError, parse_uuid, resource_id};
+pub use invalid::{Field, Invalid, Object, Step};

@@ -1,0 +1,547 @@
+//! Measures as clients post and read them (metrics-api §5.1, §5.2, §5.3).
+
+use std::borrow::Cow;
+use std::fmt;
+
+use nephos_model::{Granularity, Measure, Timestamp};
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::json::{push_float, quote_bare_words};
+use super::time::{self, TimestampError, TimestampKind, push_seconds};
+
+/// Why a body of measures is refused. The texts are those of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MeasuresError {
+    /// Not a list of objects with timestamp and value.
+    #[error("unexpected measures format")]
+    Format,
+    /// A value that is no number.
+    #[error("unexpected measures value")]
+    Value,
+    /// A timestamp that is none.
+    #[error("unexpected timestamp '{0}'")]
+    Timestamp(TimestampError),
+}
+
+/// A body that may hold bare `NaN` and infinities, read as `T`; `Err` if it is no JSON.
+pub fn read_body<'a, T: Deserialize<'a>>(
+    body: &'a [u8],
+    spare: &'a mut Option<Vec<u8>>,
+) -> Result<T, serde_json::Error> {
+    match serde_json::from_slice(body) {
+        Ok(value) => Ok(value),
+        Err(error) => {
+            *spare = quote_bare_words(body);
+            match spare {
+                Some(quoted) => serde_json::from_slice(quoted),
+                None => Err(error),
+            }
+        }
+    }
+}
+
+/// What a client posted as the measures of one metric; checked by [`PostedMeasures::check`].
+#[derive(Debug, Default, PartialEq)]
+pub struct PostedMeasures<'a> {
+    items: Vec<Item<'a>>,
+    misshapen: bool,
+}
+
+/// Timestamp and value as posted; absent ones are `None`.
+#[derive(Debug, PartialEq)]
+struct Item<'a> {
+    timestamp: Scalar<'a>,
+    value: Scalar<'a>,
+}
+
+#[derive(Debug, Default, PartialEq)]
+enum Scalar<'a> {
+    #[default]
+    Absent,
+    Null,
+    Bool(bool),
+    Number(f64),
+    Text(Cow<'a, str>),
+    Container,
+}
+
+impl PostedMeasures<'_> {
+    /// The measures, or why the whole request is refused. The first timestamp decides how all are written.
+    pub fn check(&self, now: Timestamp) -> Result<Vec<Measure>, MeasuresError> {
+        if self.misshapen {
+            return Err(MeasuresError::Format);
+        }
+        let mut kind = None;
+        let mut measures = Vec::with_capacity(self.items.len());
+        for item in &self.items {
+            let timestamp = item.timestamp(now, &mut kind)?;
+            measures.push(Measure { timestamp, value: item.value()? });
+        }
+        Ok(measures)
+    }
+
+    /// How many items there are.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+}
+
+impl Item<'_> {
+    fn timestamp(
+        &self,
+        now: Timestamp,
+        expected: &mut Option<TimestampKind>,
+    ) -> Result<Timestamp, MeasuresError> {
+        let parsed = match &self.timestamp {
+            Scalar::Number(seconds) => {
+                time::from_seconds(*seconds).map(|time| (time, TimestampKind::Seconds))
+            }
+            Scalar::Text(text) => time::parse_with_kind(text, now),
+            Scalar::Absent | Scalar::Null | Scalar::Container => return Err(MeasuresError::Format),
+            Scalar::Bool(_) => Err(TimestampError::Unconvertible),
+        };
+        let (timestamp, kind) = parsed.map_err(MeasuresError::Timestamp)?;
+        if *expected.get_or_insert(kind) == kind {
+            Ok(timestamp)
+        } else {
+            Err(MeasuresError::Timestamp(TimestampError::Unconvertible))
+        }
+    }
+
+    fn value(&self) -> Result<f64, MeasuresError> {
+        match &self.value {
+            Scalar::Number(value) => Ok(*value),
+            Scalar::Bool(value) => Ok(f64::from(u8::from(*value))),
+            Scalar::Text(text) => text.trim().parse().map_err(|_| MeasuresError::Value),
+            Scalar::Absent | Scalar::Null | Scalar::Container => Err(MeasuresError::Value),
+        }
+    }
+}
+
+/// Measures of a named metric in the batch form: a list, or an object with what creates the metric.
+#[derive(Debug, Default, PartialEq)]
+pub struct NamedMeasures<'a> {
+    /// The measures.
+    pub measures: PostedMeasures<'a>,
+    /// Policy of the metric, if it is created.
+    pub archive_policy_name: Option<Cow<'a, str>>,
+    /// Unit of the metric, if it is created.
+    pub unit: Option<Cow<'a, str>>,
+    /// A key that the form does not have.
+    pub unknown_key: Option<Cow<'a, str>>,
+}
+
+/// Entries of a batch in the order sent; serde maps would need owned keys.
+#[derive(Debug, PartialEq)]
+pub struct Entries<'a, T>(pub Vec<(Cow<'a, str>, T)>);
+
+/// A batch value that is no object where one must be stands as `None`.
+#[derive(Debug, PartialEq)]
+pub struct MaybeObject<T>(pub Option<T>);
+
+macro_rules! on_other_scalars {
+    ($result:expr) => {
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok($result)
+        }
+        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+            Ok($result)
+        }
+        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+            Ok($result)
+        }
+        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+            Ok($result)
+        }
+        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+            Ok($result)
+        }
+        fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+            Ok($result)
+        }
+    };
+}
+
+fn skip_map<'de, A: MapAccess<'de>>(mut map: A) -> Result<(), A::Error> {
+    while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+    Ok(())
+}
+
+fn skip_list<'de, A: SeqAccess<'de>>(mut list: A) -> Result<(), A::Error> {
+    while list.next_element::<IgnoredAny>()?.is_some() {}
+    Ok(())
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ScalarVisitor;
+        impl<'de> Visitor<'de> for ScalarVisitor {
+            type Value = Scalar<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any JSON")
+            }
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Scalar::Null)
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+                Ok(Scalar::Bool(value))
+            }
+            #[allow(clippy::cast_precision_loss)]
+            fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
+                Ok(Scalar::Number(value as f64))
+            }
+            #[allow(clippy::cast_precision_loss)]
+            fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+                Ok(Scalar::Number(value as f64))
+            }
+            fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
+                Ok(Scalar::Number(value))
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Scalar::Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Scalar::Text(Cow::Owned(text.to_owned())))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+                skip_list(list).map(|()| Scalar::Container)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                skip_map(map).map(|()| Scalar::Container)
+            }
+        }
+        deserializer.deserialize_any(ScalarVisitor)
+    }
+}
+
+/// An item, or `None` for what is no object.
+struct ItemSeed;
+
+impl<'de> DeserializeSeed<'de> for ItemSeed {
+    type Value = Option<Item<'de>>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ItemSeed {
+    type Value = Option<Item<'de>>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON")
+    }
+    on_other_scalars!(None);
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+        skip_list(list).map(|()| None)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut item = Item { timestamp: Scalar::Absent, value: Scalar::Absent };
+        while let Some(key) = map.next_key::<Key<'de>>()? {
+            match key.0.as_ref() {
+                "timestamp" => item.timestamp = map.next_value()?,
+                "value" => item.value = map.next_value()?,
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(Some(item))
+    }
+}
+
+/// A key, borrowed where it holds no escapes.
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+        impl<'de> Visitor<'de> for KeyVisitor {
+            type Value = Key<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(KeyVisitor)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for PostedMeasures<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ListVisitor)
+    }
+}
+
+struct ListVisitor;
+
+const MISSHAPEN: PostedMeasures<'static> = PostedMeasures { items: Vec::new(), misshapen: true };
+
+impl<'de> Visitor<'de> for ListVisitor {
+    type Value = PostedMeasures<'de>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON")
+    }
+    on_other_scalars!(MISSHAPEN);
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        skip_map(map).map(|()| MISSHAPEN)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut measures = PostedMeasures::default();
+        while let Some(item) = list.next_element_seed(ItemSeed)? {
+            match item {
+                Some(item) => measures.items.push(item),
+                None => measures.misshapen = true,
+            }
+        }
+        Ok(measures)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for NamedMeasures<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NamedVisitor;
+        impl<'de> Visitor<'de> for NamedVisitor {
+            type Value = NamedMeasures<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any JSON")
+            }
+            on_other_scalars!(NamedMeasures { measures: MISSHAPEN, ..NamedMeasures::default() });
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+                Ok(NamedMeasures { measures: ListVisitor.visit_seq(list)?, ..NamedMeasures::default() })
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut named = NamedMeasures { measures: MISSHAPEN, ..NamedMeasures::default() };
+                while let Some(key) = map.next_key::<Key<'de>>()? {
+                    match key.0.as_ref() {
+                        "measures" => named.measures = map.next_value()?,
+                        "archive_policy_name" => named.archive_policy_name = text_of(map.next_value()?),
+                        "unit" => named.unit = text_of(map.next_value()?),
+                        _ => {
+                            named.unknown_key = Some(key.0);
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(named)
+            }
+        }
+        deserializer.deserialize_any(NamedVisitor)
+    }
+}
+
+fn text_of(scalar: Scalar<'_>) -> Option<Cow<'_, str>> {
+    match scalar {
+        Scalar::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for MaybeObject<Entries<'a, T>> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct EntriesVisitor<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for EntriesVisitor<T> {
+            type Value = MaybeObject<Entries<'de, T>>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any JSON")
+            }
+            on_other_scalars!(MaybeObject(None));
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+                skip_list(list).map(|()| MaybeObject(None))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(key) = map.next_key::<Key<'de>>()? {
+                    entries.push((key.0, map.next_value()?));
+                }
+                Ok(MaybeObject(Some(Entries(entries))))
+            }
+        }
+        deserializer.deserialize_any(EntriesVisitor(std::marker::PhantomData))
+    }
+}
+
+/// The middle element of the tuples of a series.
+#[derive(Clone, Copy, Debug)]
+pub enum Width {
+    /// Seconds.
+    Seconds(Granularity),
+    /// Letter of a calendar group.
+    Letter(&'static str),
+}
+
+/// Writes `[[timestamp, width, value], …]`, series by series.
+#[derive(Debug)]
+pub struct SeriesWriter {
+    out: Vec<u8>,
+}
+
+impl SeriesWriter {
+    /// An empty list, with room for `points`.
+    pub fn with_capacity(points: usize) -> Self {
+        let mut out = Vec::with_capacity(2 + points * 52);
+        out.push(b'[');
+        Self { out }
+    }
+
+    /// Appends points of one width.
+    pub fn push(&mut self, width: Width, points: impl Iterator<Item = (Timestamp, f64)>) {
+        let mut middle = Vec::with_capacity(16);
+        middle.extend_from_slice(b"\", ");
+        match width {
+            Width::Seconds(granularity) => push_float(&mut middle, granularity.as_secs_f64()),
+            Width::Letter(letter) => {
+                middle.push(b'"');
+                middle.extend_from_slice(letter.as_bytes());
+                middle.push(b'"');
+            }
+        }
+        middle.extend_from_slice(b", ");
+        for (timestamp, value) in points {
+            if self.out.len() > 1 {
+                self.out.extend_from_slice(b", ");
+            }
+            self.out.extend_from_slice(b"[\"");
+            push_seconds(&mut self.out, timestamp);
+            self.out.extend_from_slice(&middle);
+            push_float(&mut self.out, value);
+            self.out.push(b']');
+        }
+    }
+
+    /// The JSON text.
+    pub fn finish(mut self) -> Vec<u8> {
+        self.out.push(b']');
+        self.out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_500_000_000);
+
+    fn read(body: &str) -> Result<Vec<(i64, f64)>, String> {
+        let mut spare = None;
+        let posted: PostedMeasures<'_> =
+            read_body(body.as_bytes(), &mut spare).map_err(|error| format!("json: {error}"))?;
+        let measures = posted.check(NOW).map_err(|error| error.to_string())?;
+        Ok(measures.iter().map(|measure| (measure.timestamp.as_nanos(), measure.value)).collect())
+    }
+
+    #[test]
+    fn numbers_texts_and_booleans_are_values() {
+        let body = r#"[
+            {"timestamp": "2015-03-06T14:33:57", "value": 43.1, "unit": {"a": [1]}},
+            {"value": "3.5", "timestamp": "2015-03-06 14:33:58Z"},
+            {"timestamp": "2015-03-06T14:33:59", "value": true},
+            {"timestamp": "2015-03-06T14:34", "value": -7}
+        ]"#;
+        let base = 1_425_652_437_000_000_000;
+        let second = 1_000_000_000;
+        assert_eq!(
+            read(body),
+            Ok(vec![(base, 43.1), (base + second, 3.5), (base + 2 * second, 1.0), (base + 3 * second, -7.0)])
+        );
+        assert_eq!(read("[]"), Ok(vec![]));
+    }
+
+    #[test]
+    fn nan_and_infinities_come_as_words_or_texts() {
+        let body = r#"[{"timestamp": 1, "value": NaN}, {"timestamp": 2, "value": "-inf"}, {"timestamp": "3", "value": Infinity}]"#;
+        let values: Vec<f64> = read(body).unwrap().into_iter().map(|(_, value)| value).collect();
+        assert!(values[0].is_nan());
+        assert_eq!(values[1..], [f64::NEG_INFINITY, f64::INFINITY]);
+    }
+
+    #[test]
+    fn one_bad_item_refuses_the_request() {
+        for (body, expected) in [
+            (r#"{}"#, "unexpected measures format"),
+            (r#"1"#, "unexpected measures format"),
+            (r#"[["2015-03-06T14:33:57", 43.1]]"#, "unexpected measures format"),
+            (r#"[{"value": 1}]"#, "unexpected measures format"),
+            (r#"[{"timestamp": null, "value": 1}]"#, "unexpected measures format"),
+            (r#"[{"timestamp": 1, "value": null}]"#, "unexpected measures value"),
+            (r#"[{"timestamp": 1}]"#, "unexpected measures value"),
+            (r#"[{"timestamp": 1, "value": "x"}]"#, "unexpected measures value"),
+            (r#"[{"timestamp": 1, "value": [1]}]"#, "unexpected measures value"),
+            (r#"[{"timestamp": "x", "value": 1}]"#, "unexpected timestamp 'Unable to convert timestamps'"),
+            (r#"[{"timestamp": -1, "value": 1}]"#, "unexpected timestamp 'Timestamp must be after Epoch'"),
+            (
+                r#"[{"timestamp": 1478012832, "value": 1}, {"timestamp": "-5 minutes", "value": 1}]"#,
+                "unexpected timestamp 'Unable to convert timestamps'",
+            ),
+            (
+                r#"[{"timestamp": "2015-01-01", "value": 1}, {"timestamp": 5, "value": 1}]"#,
+                "unexpected timestamp 'Unable to convert timestamps'",
+            ),
+        ] {
+            assert_eq!(read(body), Err(expected.to_owned()), "{body}");
+        }
+        assert!(read(r#"[{"timestamp": 1"#).unwrap_err().starts_with("json: "));
+    }
+
+    #[test]
+    fn batches_mix_their_two_forms() {
+        let body = r#"{"r": {"a": [{"timestamp": 1, "value": 2}], "b": {"unit": "B", "archive_policy_name": "low",
+            "measures": [{"timestamp": 3, "value": 4}]}, "c": {"measure": []}, "d": 5}, "s": []}"#;
+        let batch: MaybeObject<Entries<'_, MaybeObject<Entries<'_, NamedMeasures<'_>>>>> =
+            serde_json::from_str(body).unwrap();
+        let resources = batch.0.unwrap().0;
+        assert_eq!(resources[1].1, MaybeObject(None));
+        let named = &resources[0].1.0.as_ref().unwrap().0;
+        assert_eq!(named[0].1.measures.check(NOW).unwrap().len(), 1);
+        assert_eq!(named[1].1.unit.as_deref(), Some("B"));
+        assert_eq!(named[1].1.archive_policy_name.as_deref(), Some("low"));
+        assert_eq!(named[2].1.unknown_key.as_deref(), Some("measure"));
+        assert_eq!(named[3].1.measures.check(NOW), Err(MeasuresError::Format));
+    }
+
+    #[test]
+    fn series_are_written_as_tuples() {
+        let mut writer = SeriesWriter::with_capacity(3);
+        let hour = Granularity::from_secs(3_600).unwrap();
+        writer.push(
+            Width::Seconds(hour),
+            [(Timestamp::EPOCH, 43.1), (Timestamp::from_secs(3_600), f64::NAN)].into_iter(),
+        );
+        writer.push(Width::Letter("Y"), std::iter::once((Timestamp::EPOCH, 7.0)));
+        assert_eq!(
+            String::from_utf8(writer.finish()).unwrap(),
+            "[[\"1970-01-01T00:00:00+00:00\", 3600.0, 43.1], [\"1970-01-01T01:00:00+00:00\", 3600.0, NaN], \
+             [\"1970-01-01T00:00:00+00:00\", \"Y\", 7.0]]"
+        );
+        assert_eq!(SeriesWriter::with_capacity(0).finish(), b"[]");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_answered(body in proptest::collection::vec(any::<u8>(), 0..96)) {
+            let mut spare = None;
+            if let Ok(posted) = read_body::<PostedMeasures<'_>>(&body, &mut spare) {
+                let _either = posted.check(NOW);
+            }
+        }
+
+        #[test]
+        fn damaged_bodies_are_answered(at in 0_usize..60, byte in any::<u8>()) {
+            let mut body = br#"[{"timestamp": "2015-03-06T14:33:57", "value": NaN}, {"timestamp": 5, "value": "1"}]"#.to_vec();
+            body[at] = byte;
+            let mut spare = None;
+            if let Ok(posted) = read_body::<PostedMeasures<'_>>(&body, &mut spare) {
+                let _either = posted.check(NOW);
+            }
+        }
+    }
+}

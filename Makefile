@@ -1,0 +1,76 @@
+# One entry point for people and for CI. `make` alone explains itself.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+# Tools that are no part of the program: Python clients, Helm. Pinned in the scripts that install them.
+TOOLS ?= $(CURDIR)/.tools
+PREFIX ?= /usr/local
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+NEPHOS_ARGS ?=
+
+.PHONY: help run build test lint fmt fmt-check clippy docs deps-check bench client chart-test ci install uninstall clean servers
+
+help: ## Show what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}'
+
+run: client ## Build and start Nephos on this machine, no server needed
+	@scripts/prerequisites
+	@cargo build --release --quiet --package nephos || cargo build --release --package nephos
+	@NEPHOS_CLIENT_DIR="$(TOOLS)/client/bin" "$(TARGET)/release/nephos" run $(NEPHOS_ARGS)
+
+build: ## Build the release binary
+	@scripts/prerequisites
+	cargo build --release --package nephos
+	@echo "built $(TARGET)/release/nephos"
+
+test: client ## Install and start what tests need, run every test, print totals
+	@scripts/prerequisites
+	@scripts/servers start
+	@scripts/run-tests
+
+servers: ## Start the PostgreSQL and RabbitMQ that tests use
+	@scripts/servers start && scripts/servers env
+
+lint: fmt-check clippy docs deps-check ## Check format, lints, documentation and dependencies
+
+fmt: ## Format all code
+	cargo fmt --all
+
+fmt-check:
+	cargo fmt --all --check
+
+clippy:
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+docs: ## Build the API documentation of every crate; broken links are errors
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+	@echo "documentation is in $(TARGET)/doc"
+
+deps-check: ## Check licences, duplicates and that docs/dependencies.md names every dependency
+	cargo test --quiet --locked --package nephos-integration-tests --test house
+
+bench: ## Run the micro benchmarks
+	cargo bench --workspace --locked
+
+client: ## Install the gnocchi and aodh command-line clients into a private venv
+	@scripts/clients "$(TOOLS)/client"
+
+chart-test: ## Check the Helm chart on Helm 3 and 4
+	@scripts/chart-test "$(TOOLS)"
+
+ci: lint test chart-test ## Everything that must hold before a change lands
+
+install: build ## Install the binary and systemd units under PREFIX (default /usr/local)
+	install -D -m 0755 "$(TARGET)/release/nephos" "$(DESTDIR)$(PREFIX)/bin/nephos"
+	for unit in deploy/systemd/*.service; do \
+	  install -D -m 0644 "$$unit" "$(DESTDIR)/etc/systemd/system/$$(basename "$$unit")"; done
+
+uninstall: ## Remove what install put there; data and configuration stay
+	rm -f "$(DESTDIR)$(PREFIX)/bin/nephos"
+	for unit in deploy/systemd/*.service; do rm -f "$(DESTDIR)/etc/systemd/system/$$(basename "$$unit")"; done
+
+clean: ## Remove what was built and installed here
+	cargo clean
+	rm -rf "$(TOOLS)" dist

@@ -37,6 +37,11 @@ pub struct AggregationMethod {
     pub stat: Stat,
 }
 
+/// Percentiles have the codes above this one.
+const FIRST_PERCENTILE_CODE: u8 = 16;
+/// Set in the code of a method of differences.
+const RATE_BIT: u8 = 0x80;
+
 /// A name that is no aggregation method.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown aggregation method {0:?}")]
@@ -51,6 +56,43 @@ impl AggregationMethod {
     /// A statistic of the differences of consecutive values.
     pub const fn rate(stat: Stat) -> Self {
         Self { rate: true, stat }
+    }
+
+    /// A number that stands for the method in stored data; never changes.
+    pub const fn code(self) -> u8 {
+        let stat = match self.stat {
+            Stat::Mean => 0,
+            Stat::Sum => 1,
+            Stat::Min => 2,
+            Stat::Max => 3,
+            Stat::Std => 4,
+            Stat::Median => 5,
+            Stat::First => 6,
+            Stat::Last => 7,
+            Stat::Count => 8,
+            Stat::Percentile(rank) => FIRST_PERCENTILE_CODE + (rank & 0x7f),
+        };
+        if self.rate { stat | RATE_BIT } else { stat }
+    }
+
+    /// The method of a [`code`](Self::code); `None` if no method has it.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        let stat = match code & !RATE_BIT {
+            0 => Stat::Mean,
+            1 => Stat::Sum,
+            2 => Stat::Min,
+            3 => Stat::Max,
+            4 => Stat::Std,
+            5 => Stat::Median,
+            6 => Stat::First,
+            7 => Stat::Last,
+            8 => Stat::Count,
+            other => match other.checked_sub(FIRST_PERCENTILE_CODE) {
+                Some(rank @ 1..=99) => Stat::Percentile(rank),
+                _ => return None,
+            },
+        };
+        Some(Self { rate: code & RATE_BIT != 0, stat })
     }
 
     /// All 216 methods: the 108 statistics and the same as `rate:`.
@@ -135,8 +177,23 @@ mod tests {
     }
 
     #[test]
+    fn codes_are_distinct_and_lead_back() {
+        let codes: std::collections::BTreeSet<u8> =
+            AggregationMethod::all().map(AggregationMethod::code).collect();
+        assert_eq!(codes.len(), 216);
+        for code in 0..=u8::MAX {
+            match AggregationMethod::from_code(code) {
+                Some(method) => assert_eq!(method.code(), code),
+                None => assert!(!codes.contains(&code)),
+            }
+        }
+    }
+
+    #[test]
     fn names_near_a_method_are_refused() {
-        for text in ["", "rate:", "0pct", "01pct", "+5pct", "100pct", "pct", "Mean", "rate:rate:mean", "nunique"] {
+        for text in
+            ["", "rate:", "0pct", "01pct", "+5pct", "100pct", "pct", "Mean", "rate:rate:mean", "nunique"]
+        {
             assert!(text.parse::<AggregationMethod>().is_err(), "{text}");
         }
     }

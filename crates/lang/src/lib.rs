@@ -1,8 +1,11 @@
-//! Small languages that definitions and pipelines are written in: JSONPath, arithmetic expressions, name patterns.
+//! Small languages that definitions and pipelines are written in: JSONPath, arithmetic expressions, name
+//! patterns, cron.
 //!
 //! Everything here is pure: a text is parsed once into a value that is cheap to run many times. Parsers bound the
 //! length and nesting they accept, and evaluation bounds its own work, so that no text and no data can stop a process.
 
+pub mod cron;
+pub mod cron;
 pub mod expression;
 pub mod glob;
 pub mod jsonpath;

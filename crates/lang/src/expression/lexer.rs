@@ -26,7 +26,7 @@ pub(super) fn tokens(source: &str) -> Result<Vec<(usize, Token<'_>)>, SyntaxErro
     let mut rest = source.trim_start();
     while let Some(first) = rest.chars().next() {
         let offset = source.len() - rest.len();
-        let second_is_digit = rest.bytes().nth(1).is_some_and(|byte| byte.is_ascii_digit());
+        let second_is_digit = rest.as_bytes().get(1).is_some_and(u8::is_ascii_digit);
         let (token, length) = if first.is_ascii_digit() || (first == '.' && second_is_digit) {
             number(rest, offset)?
         } else if first.is_alphabetic() || first == '_' {
@@ -49,9 +49,8 @@ pub(super) fn tokens(source: &str) -> Result<Vec<(usize, Token<'_>)>, SyntaxErro
 }
 
 fn number(rest: &str, offset: usize) -> Result<(Token<'_>, usize), SyntaxError> {
-    let digits = |from: usize| {
-        rest.get(from..).unwrap_or_default().bytes().take_while(u8::is_ascii_digit).count()
-    };
+    let digits =
+        |from: usize| rest.get(from..).unwrap_or_default().bytes().take_while(u8::is_ascii_digit).count();
     let byte = |at: usize| rest.as_bytes().get(at).copied();
     let mut end = digits(0);
     let mut whole = true;

@@ -61,7 +61,9 @@ impl Run {
             Node::This => out.push(Rc::clone(from)),
             Node::Parent => out.extend(from.parent.clone()),
             Node::Fields(names) => {
-                out.extend(names.iter().filter_map(|name| member(from, |value| value.as_object()?.get(name))));
+                out.extend(
+                    names.iter().filter_map(|name| member(from, |value| value.as_object()?.get(name))),
+                );
             }
             Node::AnyField => self.each_child(from, Json::is_object, out)?,
             Node::Index(index) => out.extend(item(from, *index)),

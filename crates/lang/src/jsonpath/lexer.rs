@@ -63,9 +63,8 @@ fn name(rest: &str) -> (Token, usize) {
 }
 
 fn number(rest: &str, offset: usize) -> Result<(Token, usize), SyntaxError> {
-    let digits = |from: usize| {
-        rest.get(from..).unwrap_or_default().bytes().take_while(u8::is_ascii_digit).count()
-    };
+    let digits =
+        |from: usize| rest.get(from..).unwrap_or_default().bytes().take_while(u8::is_ascii_digit).count();
     let sign = usize::from(rest.starts_with('-'));
     let whole = sign + digits(sign);
     let point = rest.get(whole..).is_some_and(|tail| tail.starts_with('.'));

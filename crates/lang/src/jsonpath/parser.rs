@@ -440,14 +440,13 @@ impl Parser {
             let (pattern, with) = substitution(arguments)
                 .ok_or_else(|| self.fault(format!("`{text}` should be `sub(/pattern/, replacement)`")))?;
             let regex = self.regex(pattern)?;
-            let replacement =
-                Replacement::parse(with, &regex).map_err(|error| self.fault(error.message))?;
+            let replacement = Replacement::parse(with, &regex).map_err(|error| self.fault(error.message))?;
             return Ok(Node::Substitute(Box::new((regex, replacement))));
         }
         if let Some(arguments) = text.strip_prefix("split(") {
-            return split(arguments).map(Node::Split).ok_or_else(|| {
-                self.fault(format!("`{text}` should be `split(character, segment, most)`"))
-            });
+            return split(arguments)
+                .map(Node::Split)
+                .ok_or_else(|| self.fault(format!("`{text}` should be `split(character, segment, most)`")));
         }
         Err(self.fault(format!("unknown operator `{text}`")))
     }

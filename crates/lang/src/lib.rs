@@ -5,7 +5,6 @@
 //! length and nesting they accept, and evaluation bounds its own work, so that no text and no data can stop a process.
 
 pub mod cron;
-pub mod cron;
 pub mod expression;
 pub mod glob;
 pub mod jsonpath;

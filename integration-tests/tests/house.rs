@@ -56,8 +56,20 @@ const SINGLE: &[&str] = &["rustls", "hyper", "tokio", "axum", "sqlx"];
 
 /// Licences that may come in.
 const LICENCES: &[&str] = &[
-    "MIT", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Zlib",
-    "Unlicense", "Unicode-3.0", "BSL-1.0", "CC0-1.0", "0BSD", "CDLA-Permissive-2.0", "MIT-0",
+    "MIT",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "Zlib",
+    "Unlicense",
+    "Unicode-3.0",
+    "BSL-1.0",
+    "CC0-1.0",
+    "0BSD",
+    "CDLA-Permissive-2.0",
+    "MIT-0",
 ];
 
 fn floor(name: &str) -> usize {
@@ -73,7 +85,8 @@ fn rooms_depend_only_downwards() {
     let metadata = Metadata::read();
     let mut problems = Vec::new();
     for room in metadata.members() {
-        for dependency in metadata.dependencies_of(room, false).iter().filter(|name| metadata.is_member(name)) {
+        for dependency in metadata.dependencies_of(room, false).iter().filter(|name| metadata.is_member(name))
+        {
             if floor(dependency) >= floor(room) {
                 problems.push(format!("{room} must not depend on {dependency}"));
             }
@@ -145,7 +158,9 @@ fn every_direct_dependency_has_a_reason() {
     let document = tree::read("docs/dependencies.md");
     let mut named = BTreeSet::new();
     for room in metadata.members() {
-        named.extend(metadata.dependencies_of(room, true).into_iter().filter(|name| !metadata.is_member(name)));
+        named.extend(
+            metadata.dependencies_of(room, true).into_iter().filter(|name| !metadata.is_member(name)),
+        );
     }
     let missing = named
         .iter()

@@ -34,7 +34,13 @@ pub struct HttpOptions {
 
 impl Default for HttpOptions {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(30), ssl_verify: true, ca_bundle: None, certificate: None, key: None }
+        Self {
+            timeout: Duration::from_secs(30),
+            ssl_verify: true,
+            ca_bundle: None,
+            certificate: None,
+            key: None,
+        }
     }
 }
 
@@ -159,9 +165,17 @@ mod tests {
 
     #[test]
     fn which_answers_are_tried_again() {
-        for (status, expected) in
-            [(200, 'd'), (204, 'd'), (301, 'r'), (400, 'r'), (404, 'r'), (408, 'f'), (429, 'f'), (500, 'f'), (503, 'f')]
-        {
+        for (status, expected) in [
+            (200, 'd'),
+            (204, 'd'),
+            (301, 'r'),
+            (400, 'r'),
+            (404, 'r'),
+            (408, 'f'),
+            (429, 'f'),
+            (500, 'f'),
+            (503, 'f'),
+        ] {
             let judged = match judge(StatusCode::from_u16(status).unwrap()) {
                 Attempt::Delivered => 'd',
                 Attempt::Failed(_) => 'f',

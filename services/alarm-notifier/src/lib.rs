@@ -60,7 +60,11 @@ pub async fn run(parts: NotifierParts, shutdown: Shutdown) {
                     tracing::info!("notifications are delivered again");
                 }
                 backoff.reset();
-                if u64::try_from(*claimed).is_ok_and(|claimed| claimed >= BATCH) { Duration::ZERO } else { TICK }
+                if u64::try_from(*claimed).is_ok_and(|claimed| claimed >= BATCH) {
+                    Duration::ZERO
+                } else {
+                    TICK
+                }
             }
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {

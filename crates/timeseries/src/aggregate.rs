@@ -8,7 +8,7 @@ use crate::method::Stat;
 
 /// Appends to `out` the buckets of `granularity` that hold `from` or begin later, with every method `out` has a
 /// column for. `timestamps` ascend strictly; `predecessor` is the measure just before the first of them, if one
-/// is known: differences begin with it. Panics never; a bucket without measures is left out.
+/// is known: differences begin with it. A bucket without measures is left out.
 pub fn aggregate(
     timestamps: &[Timestamp],
     values: &[f64],

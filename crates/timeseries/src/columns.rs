@@ -14,6 +14,11 @@ pub struct Presence {
 }
 
 impl Presence {
+    /// So many rows that all have a value.
+    pub fn full(len: usize) -> Self {
+        Self { len, present: len, words: Vec::new() }
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.len

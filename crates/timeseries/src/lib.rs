@@ -5,7 +5,7 @@
 //! change; [`aggregate_buffer`] computes those buckets for each granularity of the policy, and
 //! [`BucketColumns::overwrite`] puts them in the place of the old ones; [`RawBuffer::trim`] then forgets what no
 //! late measure can need. [`codec`] packs columns into chunks. On the way out, [`retention`] says what a policy
-//! still shows, and [`resample`] and [`window`] regroup and cut.
+//! still shows, and [`resample()`] and [`window`] regroup and cut.
 
 pub mod aggregate;
 pub mod buffer;

@@ -48,7 +48,7 @@ fn runs(presence: &Presence) -> Vec<u8> {
 pub(super) fn decode(reader: &mut Reader<'_>, rows: usize) -> Result<Presence, CodecError> {
     let mut presence = Presence::default();
     match reader.byte()? {
-        ALL => (0..rows).for_each(|_| presence.push(true)),
+        ALL => return Ok(Presence::full(rows)),
         NONE => (0..rows).for_each(|_| presence.push(false)),
         RUNS => {
             let mut present = true;

@@ -48,7 +48,10 @@ impl MapEnv {
     /// An ordinary user on `host.example` with these variables.
     pub fn new<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         Self {
-            variables: variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            variables: variables
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
             root: false,
             host: "host.example".to_owned(),
         }

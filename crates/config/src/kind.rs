@@ -114,7 +114,8 @@ pub(crate) struct Span {
 
 impl Span {
     /// More than nothing, at most a thousand years.
-    pub(crate) const POSITIVE: Self = Self { min: Duration::from_millis(1), max: Duration::from_secs(31_557_600_000) };
+    pub(crate) const POSITIVE: Self =
+        Self { min: Duration::from_millis(1), max: Duration::from_secs(31_557_600_000) };
     /// Nothing to a thousand years.
     pub(crate) const ANY: Self = Self { min: Duration::ZERO, ..Self::POSITIVE };
 }
@@ -160,7 +161,11 @@ impl Kind for Size {
         };
         let bytes = bytes.ok_or_else(|| format!("expected {what}"))?;
         if bytes < self.min {
-            return Err(format!("{} is less than {}", quantity::show_size(bytes), quantity::show_size(self.min)));
+            return Err(format!(
+                "{} is less than {}",
+                quantity::show_size(bytes),
+                quantity::show_size(self.min)
+            ));
         }
         Ok(bytes)
     }
@@ -336,12 +341,15 @@ impl Kind for WebOrigin {
         }
         let origin = text.trim_end_matches('/');
         let fits = Url::parse(origin).is_ok_and(|url| {
-            matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == origin.to_lowercase()
+            matches!(url.scheme(), "http" | "https")
+                && url.origin().ascii_serialization() == origin.to_lowercase()
         });
         if fits {
             Ok(origin.to_lowercase())
         } else {
-            Err(format!("{text:?} is no origin: expected a scheme, host and port such as \"https://console.example\""))
+            Err(format!(
+                "{text:?} is no origin: expected a scheme, host and port such as \"https://console.example\""
+            ))
         }
     }
 

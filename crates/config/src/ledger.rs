@@ -79,7 +79,9 @@ pub(crate) fn read_text(path: &Path) -> Result<String, String> {
         return Err(format!("it is larger than {} KiB", MAX_BYTES / 1024));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
-        let line = error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|b| **b == b'\n').count() + 1;
+        let line =
+            error.as_bytes().iter().take(error.utf8_error().valid_up_to()).filter(|b| **b == b'\n').count()
+                + 1;
         format!("line {line} is not UTF-8")
     })?;
     Ok(text)

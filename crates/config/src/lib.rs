@@ -1,7 +1,7 @@
 //! Configuration: `nephos.toml` with its environment variables and flags, and the YAML files it refers to.
 //!
 //! Texts become trees whose values know their place ([`source`]); the settings' tree gets variables and flags laid
-//! over it; then each part is read key by key into its type. Reading never stops at the first fault: [`load`] gives
+//! over it; then each part is read key by key into its type. Reading never stops at the first fault: [`load()`] gives
 //! either everything, or every fault of every file in one [`ConfigError`] that shows the line and the place of each.
 
 pub mod env;

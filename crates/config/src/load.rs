@@ -1,6 +1,5 @@
 //! Reads everything a process is configured by and reports every fault of it at once.
 
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use nephos_timeseries::AggregationMethod;
@@ -134,12 +133,15 @@ pub fn print_effective(loaded: &Loaded) -> String {
     let mut out = String::new();
     for section in sections {
         if !section.is_empty() {
-            // Writing to a string cannot fail.
-            let _ = write!(out, "\n[{section}]\n");
+            out.push_str(&format!("\n[{section}]\n"));
         }
         for effective in loaded.effective.iter().filter(|effective| effective.section == section) {
             let assignment = format!("{} = {}", effective.key, effective.value);
-            let _ = writeln!(out, "{assignment:<48} # {}", loaded.sources.describe(&effective.origin));
+            let origin = loaded.sources.describe(&effective.origin);
+            out.push_str(&format!(
+                "{assignment:<48} # {origin}
+"
+            ));
         }
     }
     out

@@ -126,7 +126,7 @@ pub(crate) fn mask(text: &str) -> String {
 /// Whether a key or parameter of this name holds something to hide.
 pub(crate) fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    !name.ends_with("_file") && ["password", "passwd", "secret", "token"].iter().any(|word| name.contains(word))
+    ["password", "passwd", "secret", "token"].iter().any(|word| name.ends_with(word))
 }
 
 #[cfg(test)]
@@ -138,7 +138,10 @@ mod tests {
         for (text, shown) in [
             ("postgres://nephos:hunter2@db/x", "postgres://nephos:***@db/x"),
             ("amqp://u:p@ss@host:5672/v", "amqp://u:***@host:5672/v"),
-            ("postgres://db/x?password=hunter2&sslmode=require", "postgres://db/x?password=***&sslmode=require"),
+            (
+                "postgres://db/x?password=hunter2&sslmode=require",
+                "postgres://db/x?password=***&sslmode=require",
+            ),
             ("postgres://u@db/x", "postgres://u@db/x"),
             ("sqlite:/var/lib/x", "sqlite:/var/lib/x"),
             ("in-process", "in-process"),

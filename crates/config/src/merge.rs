@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::env::Env;
 use crate::ledger::Ledger;
 use crate::source::Origin;
-use crate::tree::{Entry, Map, Node, Value};
+use crate::tree::{Entry, MAX_DEPTH, Map, Node, Value};
 
 /// What starts the names of variables that are settings.
 const PREFIX: &str = "NEPHOS__";
@@ -14,7 +14,12 @@ const PREFIX: &str = "NEPHOS__";
 pub(crate) const BACKENDS: [&str; 4] = ["index", "bus", "store", "state"];
 
 /// The file's tree with variables and flags laid over it.
-pub(crate) fn layers(ledger: &mut Ledger, file: Option<Node>, env: &dyn Env, flags: &[(String, String)]) -> Map {
+pub(crate) fn layers(
+    ledger: &mut Ledger,
+    file: Option<Node>,
+    env: &dyn Env,
+    flags: &[(String, String)],
+) -> Map {
     let mut root = match file.map(|node| node.value) {
         Some(Value::Map(map)) => map,
         _ => Map::default(),
@@ -41,14 +46,19 @@ pub(crate) fn layers(ledger: &mut Ledger, file: Option<Node>, env: &dyn Env, fla
 fn spread_backends(ledger: &mut Ledger, root: &mut Map) {
     for backend in BACKENDS {
         for (short, long) in [(backend.to_owned(), "url"), (format!("{backend}_file"), "url_file")] {
-            let at = root.entries.iter().position(|entry| entry.key == short && entry.node.as_map().is_none());
+            let at =
+                root.entries.iter().position(|entry| entry.key == short && entry.node.as_map().is_none());
             let Some(at) = at else { continue };
             let entry = root.entries.remove(at);
             let Some(map) = table(ledger, root, backend, &entry.key_origin) else { continue };
             match map.entry(long).map(|first| first.key_origin.clone()) {
                 Some(first) => {
                     let first = ledger.sources.describe(&first).to_string();
-                    ledger.problem(&entry.key_origin, short, format!("{backend}.{long} is set already at {first}"));
+                    ledger.problem(
+                        &entry.key_origin,
+                        short,
+                        format!("{backend}.{long} is set already at {first}"),
+                    );
                 }
                 None => map.entries.push(Entry { key: long.to_owned(), ..entry }),
             }
@@ -65,6 +75,10 @@ fn set(ledger: &mut Ledger, root: &mut Map, path: &str, node: Node) {
         } else if let Some(backend) = only.strip_suffix("_file").filter(|name| BACKENDS.contains(name)) {
             keys = vec![backend, "url_file"];
         }
+    }
+    if keys.len() > MAX_DEPTH {
+        ledger.problem(&node.origin, "", "no setting has so long a name");
+        return;
     }
     let Some((last, parents)) = keys.split_last() else { return };
     let mut map = root;

@@ -98,18 +98,25 @@ impl NameFilter {
     }
 }
 
-/// The known name nearest to a mistyped one, if any is near enough to be meant.
+/// The known name nearest to a mistyped one, if any is near enough to be meant: a few letters differ, or one is the
+/// beginning of the other.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
     let length = name.chars().count();
     if length > 64 {
         return None;
     }
+    let cost = |candidate: &str| {
+        let candidate = candidate.to_lowercase();
+        let shorter = length.min(candidate.chars().count());
+        let cost = distance(&name, &candidate);
+        let begins = shorter >= 4 && (name.starts_with(&candidate) || candidate.starts_with(&name));
+        (begins || cost <= 1.max(shorter / 3)).then_some(cost)
+    };
     known
         .into_iter()
-        .map(|candidate| (distance(&name, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= 1.max(length.min(candidate.chars().count()) / 3))
-        .min_by_key(|(distance, _)| *distance)
+        .filter_map(|candidate| Some((cost(candidate)?, candidate)))
+        .min_by_key(|(cost, _)| *cost)
         .map(|(_, candidate)| candidate)
 }
 
@@ -122,7 +129,8 @@ fn distance(a: &str, b: &str) -> usize {
         let mut row = vec![i + 1];
         for (j, to) in b.iter().enumerate() {
             let at = |cells: &[usize], index: usize| cells.get(index).copied().unwrap_or(usize::MAX / 2);
-            let mut best = (at(&above, j) + usize::from(from != to)).min(at(&above, j + 1) + 1).min(at(&row, j) + 1);
+            let mut best =
+                (at(&above, j) + usize::from(from != to)).min(at(&above, j + 1) + 1).min(at(&row, j) + 1);
             let swapped = i > 0 && j > 0 && a.get(i - 1) == Some(to) && b.get(j - 1) == Some(from);
             if swapped {
                 best = best.min(at(&before, j - 1) + 1);
@@ -183,6 +191,7 @@ mod tests {
             ("LISTEN", Some("listen")),
             ("authmode", Some("auth_mode")),
             ("tsl", Some("tls")),
+            ("auth", Some("auth_mode")),
             ("colour", None),
             ("", None),
         ] {

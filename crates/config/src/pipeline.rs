@@ -89,12 +89,22 @@ pub struct ConversionSpec {
 impl ConversionSpec {
     /// The output's name for an input's: the mapping if it gives something, else `target.name`, else the input's.
     pub fn target_name<'a>(&'a self, name: &'a str) -> Cow<'a, str> {
-        mapped(name, self.map_from.name.as_ref(), self.target.map_to_name.as_ref(), self.target.name.as_deref())
+        mapped(
+            name,
+            self.map_from.name.as_ref(),
+            self.target.map_to_name.as_ref(),
+            self.target.name.as_deref(),
+        )
     }
 
     /// The output's unit for an input's, by the same rule.
     pub fn target_unit<'a>(&'a self, unit: &'a str) -> Cow<'a, str> {
-        mapped(unit, self.map_from.unit.as_ref(), self.target.map_to_unit.as_ref(), self.target.unit.as_deref())
+        mapped(
+            unit,
+            self.map_from.unit.as_ref(),
+            self.target.map_to_unit.as_ref(),
+            self.target.unit.as_deref(),
+        )
     }
 }
 

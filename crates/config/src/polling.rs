@@ -38,7 +38,7 @@ pub enum Schedule {
     /// At once, then from start to start.
     Interval(Duration),
     /// At the times of a cron expression.
-    Cron(CronSchedule),
+    Cron(Box<CronSchedule>),
 }
 
 /// Times of a cron expression in a time zone.

@@ -1,6 +1,7 @@
 //! Faults of configuration, with their places, and how they are shown.
 
-use std::fmt::{self, Write};
+use std::fmt;
+use std::ops::Range;
 
 use crate::location::is_secret_name;
 use crate::source::{Origin, Sources, Span};
@@ -49,18 +50,17 @@ impl ConfigError {
         let paint = |code: &'static str| if colour { code } else { "" };
         let (bold, red, reset) = (paint("\x1b[1m"), paint("\x1b[1;31m"), paint("\x1b[0m"));
         let place = self.sources.describe(&problem.origin);
-        // Writing to a string cannot fail.
-        let _ = write!(out, "{bold}{place}{reset}: {red}{}{reset}", plain(&problem.message));
+        out.push_str(&format!("{bold}{place}{reset}: {red}{}{reset}", plain(&problem.message)));
         if !problem.path.is_empty() {
-            let _ = write!(out, " ({})", plain(&problem.path));
+            out.push_str(&format!(" ({})", plain(&problem.path)));
         }
         out.push('\n');
         let Origin::File(span) = problem.origin else { return };
         let Some(line) = self.sources.line(span) else { return };
         let (text, column, width) = window(&blot(line), span);
         let number = span.line.to_string();
-        let _ = writeln!(out, "{number:>5} | {text}");
-        let _ = writeln!(out, "      | {:column$}{red}{}{reset}", "", "^".repeat(width));
+        out.push_str(&format!("{number:>5} | {text}\n"));
+        out.push_str(&format!("      | {:column$}{red}{}{reset}\n", "", "^".repeat(width)));
     }
 }
 
@@ -93,49 +93,54 @@ fn window(line: &str, span: Span) -> (String, usize, usize) {
 /// The line with passwords in URLs and the values of telling keys replaced by as many asterisks.
 fn blot(line: &str) -> String {
     let mut characters: Vec<char> = line.chars().collect();
-    let value_start = characters.iter().position(|c| matches!(c, '=' | ':'));
-    if let Some(at) = value_start {
-        let key: String = characters.iter().take(at).collect();
-        let key = key.trim().trim_matches(['"', '\'', '-', ' ']);
-        if is_secret_name(key) {
-            cover(characters.iter_mut().skip(at + 1).filter(|c| !c.is_whitespace()));
-            return characters.into_iter().collect();
-        }
-    }
-    let mut from = 0;
-    while let Some(found) = find(&characters, from, "://") {
-        let start = found + 3;
-        let end = start
-            + characters.iter().skip(start).take_while(|c| !c.is_whitespace() && !matches!(c, '"' | '\'' | '?')).count();
-        let at = characters.iter().take(end).skip(start).rposition(|c| *c == '@');
-        let colon = characters.iter().take(end).skip(start).position(|c| *c == ':');
-        if let (Some(at), Some(colon)) = (at, colon)
-            && colon < at
-        {
-            cover(characters.iter_mut().take(start + at).skip(start + colon + 1));
-        }
-        from = end;
-    }
-    for word in ["password=", "secret=", "token="] {
-        let mut from = 0;
-        while let Some(found) = find(&characters, from, word) {
-            let start = found + word.len();
-            let value = characters.iter_mut().skip(start);
-            cover(value.take_while(|c| !c.is_whitespace() && !matches!(c, '"' | '\'' | '&')));
-            from = start;
-        }
+    for at in 0..characters.len() {
+        let covered = match characters.get(at) {
+            Some('=' | ':') if is_secret_name(&word_before(&characters, at)) => {
+                value_behind(&characters, at + 1)
+            }
+            Some(':') => password_behind(&characters, at),
+            _ => continue,
+        };
+        characters.iter_mut().take(covered.end).skip(covered.start).for_each(|c| *c = '*');
     }
     characters.into_iter().collect()
 }
 
-fn cover<'a>(characters: impl Iterator<Item = &'a mut char>) {
-    characters.for_each(|c| *c = '*');
+/// The key in front of a `=` or `:`, without quotes.
+fn word_before(characters: &[char], at: usize) -> String {
+    let before = characters.iter().take(at).rev().skip_while(|c| matches!(c, ' ' | '"' | '\''));
+    let word: Vec<char> =
+        before.take_while(|c| c.is_alphanumeric() || matches!(c, '_' | '-')).copied().collect();
+    word.into_iter().rev().collect()
 }
 
-fn find(characters: &[char], from: usize, word: &str) -> Option<usize> {
-    let length = word.chars().count();
-    let at = characters.get(from..)?.windows(length).position(|part| part.iter().copied().eq(word.chars()))?;
-    Some(from + at)
+/// The value that starts behind `from`: up to its closing quote, or as far as an unquoted word goes.
+fn value_behind(characters: &[char], from: usize) -> Range<usize> {
+    let start = from + characters.iter().skip(from).take_while(|c| c.is_whitespace()).count();
+    let quote = characters.get(start).filter(|c| matches!(c, '"' | '\''));
+    let start = start + usize::from(quote.is_some());
+    let ends = |c: &char| match quote {
+        Some(quote) => c == quote,
+        None => c.is_whitespace() || matches!(c, ',' | '}' | '&' | '"' | '\''),
+    };
+    start..start + characters.iter().skip(start).take_while(|c| !ends(c)).count()
+}
+
+/// The password of the URL whose scheme ends at the `:` at `at`; empty if there is none.
+fn password_behind(characters: &[char], at: usize) -> Range<usize> {
+    if !characters.iter().skip(at + 1).take(2).eq(['/', '/'].iter()) {
+        return at..at;
+    }
+    let start = at + 3;
+    let authority =
+        || characters.iter().skip(start).take_while(|c| !c.is_whitespace() && !matches!(c, '"' | '\'' | '?'));
+    let end = start + authority().count();
+    let colon = authority().position(|c| *c == ':');
+    let last_at = characters.iter().take(end).skip(start).rposition(|c| *c == '@');
+    match (colon, last_at) {
+        (Some(colon), Some(last_at)) if colon < last_at => start + colon + 1..start + last_at,
+        _ => at..at,
+    }
 }
 
 #[cfg(test)]
@@ -147,10 +152,16 @@ mod tests {
         for (line, shown) in [
             (r#"index = "postgres://u:pass@h/db" # x"#, r#"index = "postgres://u:****@h/db" # x"#),
             (r#"index = "postgres://u:p@ss@h/db""#, r#"index = "postgres://u:****@h/db""#),
-            (r#"token = "abc""#, "token = *****"),
-            (r#"telemetry_secret = "a b""#, "telemetry_secret = ** **"),
+            (r#"token = "abc""#, r#"token = "***""#),
+            (r#"telemetry_secret = "a b" # c"#, r#"telemetry_secret = "***" # c"#),
+            (r#"store = { token = 'abc', x = 1 }"#, r#"store = { token = '***', x = 1 }"#),
+            ("token = abc", "token = ***"),
+            (r#""token": "abc"#, r#""token": "***"#),
             (r#"token_file = "/run/x""#, r#"token_file = "/run/x""#),
-            (r#"index = "postgres://h/db?password=abc&x=1""#, r#"index = "postgres://h/db?password=***&x=1""#),
+            (
+                r#"index = "postgres://h/db?password=abc&x=1""#,
+                r#"index = "postgres://h/db?password=***&x=1""#,
+            ),
             ("a: http://h:80/x b: http://i:1@x", "a: http://h:80/x b: http://i:*@x"),
         ] {
             assert_eq!(blot(line), shown);

@@ -48,10 +48,12 @@ impl ResourcesFile {
 
     /// Where the meter belongs within one resource type, for samples that name their type themselves.
     pub fn rule_of_type(&self, resource_type: &str, meter: &str) -> Option<MeterRule<'_>> {
-        self.resources.iter().rev().filter(|resource| resource.resource_type == resource_type).find_map(|resource| {
-            let metric = resource.metrics.iter().rev().find(|metric| metric.pattern.matches(meter))?;
-            Some(MeterRule { resource, archive_policy: self.policy_of(resource, metric) })
-        })
+        self.resources.iter().rev().filter(|resource| resource.resource_type == resource_type).find_map(
+            |resource| {
+                let metric = resource.metrics.iter().rev().find(|metric| metric.pattern.matches(meter))?;
+                Some(MeterRule { resource, archive_policy: self.policy_of(resource, metric) })
+            },
+        )
     }
 
     /// The definition of a policy this file brings.

@@ -1,6 +1,6 @@
 //! Walks a table key by key: notes which keys are known, records effective values, reports the rest.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use crate::kind::{FilePath, Kind, quoted};
 use crate::ledger::{Ledger, read_text};
@@ -27,7 +27,11 @@ impl<'a> Section<'a> {
             Value::Map(map) => Some(map),
             Value::Null | Value::Invalid => None,
             other => {
-                ledger.problem(&node.origin, path.as_str(), format!("expected a table, found {}", other.kind()));
+                ledger.problem(
+                    &node.origin,
+                    path.as_str(),
+                    format!("expected a table, found {}", other.kind()),
+                );
                 None
             }
         };
@@ -69,7 +73,12 @@ impl<'a> Section<'a> {
     }
 
     /// A value that may be absent.
-    pub(crate) fn optional<K: Kind>(&mut self, ledger: &mut Ledger, key: &'static str, kind: &K) -> Option<K::Out> {
+    pub(crate) fn optional<K: Kind>(
+        &mut self,
+        ledger: &mut Ledger,
+        key: &'static str,
+        kind: &K,
+    ) -> Option<K::Out> {
         let (value, origin) = self.parsed(ledger, key, kind)?;
         ledger.effective(&self.path, key, kind.show(&value), &origin);
         Some(value)
@@ -80,7 +89,12 @@ impl<'a> Section<'a> {
         self.map.and_then(|map| map.get(key)).map_or(Origin::Default, |node| node.origin.clone())
     }
 
-    fn parsed<K: Kind>(&mut self, ledger: &mut Ledger, key: &'static str, kind: &K) -> Option<(K::Out, Origin)> {
+    fn parsed<K: Kind>(
+        &mut self,
+        ledger: &mut Ledger,
+        key: &'static str,
+        kind: &K,
+    ) -> Option<(K::Out, Origin)> {
         let node = self.take(key)?;
         if node.value == Value::Invalid {
             return None;
@@ -138,7 +152,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn secret_file(&self, ledger: &mut Ledger, key: &str, path: &PathBuf, origin: &Origin) -> Option<String> {
+    fn secret_file(&self, ledger: &mut Ledger, key: &str, path: &Path, origin: &Origin) -> Option<String> {
         let fault = match read_text(path) {
             Ok(text) => match text.trim_end_matches(['\r', '\n']) {
                 "" => format!("{} is empty", path.display()),

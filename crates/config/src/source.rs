@@ -5,11 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A file, or a shipped text, that was read.
-#[derive(Debug)]
 struct Source {
     name: String,
     folder: Option<PathBuf>,
     lines: Vec<String>,
+}
+
+/// Without the text, which may hold passwords.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Source({})", self.name)
+    }
 }
 
 /// Number of a source in [`Sources`].
@@ -64,7 +70,11 @@ impl Sources {
     /// Takes a text. `folder` is what relative paths in it start from.
     pub(crate) fn add(&mut self, name: impl Into<String>, folder: Option<PathBuf>, text: &str) -> FileId {
         let id = u32::try_from(self.sources.len()).unwrap_or(u32::MAX);
-        self.sources.push(Source { name: name.into(), folder, lines: text.lines().map(str::to_owned).collect() });
+        self.sources.push(Source {
+            name: name.into(),
+            folder,
+            lines: text.lines().map(str::to_owned).collect(),
+        });
         FileId(id)
     }
 

@@ -89,7 +89,9 @@ impl<'a> Reader<'a> {
                 let word = format!("*{name}");
                 self.problem(
                     span,
-                    format!("there is no anchor &{name}; a name that starts with * must be quoted: \"{word}\""),
+                    format!(
+                        "there is no anchor &{name}; a name that starts with * must be quoted: \"{word}\""
+                    ),
                 );
                 return Ok(Node { value: Value::Invalid, origin });
             }
@@ -205,7 +207,10 @@ impl<'a> Reader<'a> {
     fn count(&mut self, nodes: usize, span: Span) -> Result<(), Ended> {
         self.nodes = self.nodes.saturating_add(nodes);
         if self.nodes > MAX_NODES {
-            self.problem(span, format!("the file has more than {MAX_NODES} values, counting what aliases stand for"));
+            self.problem(
+                span,
+                format!("the file has more than {MAX_NODES} values, counting what aliases stand for"),
+            );
             return Err(Ended);
         }
         Ok(())
@@ -263,8 +268,12 @@ fn unquoted_special(text: &str, at: usize) -> Option<(usize, char)> {
     for (offset, character) in line.char_indices() {
         match quote {
             Some(open) if open == character => quote = None,
-            None if matches!(character, '"' | '\'') && matches!(before, ' ' | '[' | ',' | '{') => quote = Some(character),
-            None if matches!(character, '*' | '!' | '%' | '@' | '`') && matches!(before, ' ' | '[' | ',' | '{') => {
+            None if matches!(character, '"' | '\'') && matches!(before, ' ' | '[' | ',' | '{') => {
+                quote = Some(character)
+            }
+            None if matches!(character, '*' | '!' | '%' | '@' | '`')
+                && matches!(before, ' ' | '[' | ',' | '{') =>
+            {
                 found = Some((line_start + offset, character));
             }
             _ => {}

@@ -104,7 +104,9 @@ fn level(parameters: &Parameters<'_>) -> Result<LogLevel, String> {
         Some("warn" | "warning") => LogLevel::Warn,
         Some("debug") => LogLevel::Debug,
         Some("trace") => LogLevel::Trace,
-        Some(other) => return Err(format!("unknown level {other:?}; known are error, warn, info, debug, trace")),
+        Some(other) => {
+            return Err(format!("unknown level {other:?}; known are error, warn, info, debug, trace"));
+        }
     })
 }
 
@@ -147,7 +149,11 @@ mod tests {
             ("nephos", "nephos://", PublisherKind::Nephos),
             ("log://", "log://", PublisherKind::Log { level: LogLevel::Info }),
             ("log://?level=debug", "log://?level=debug", PublisherKind::Log { level: LogLevel::Debug }),
-            ("log://?level=debug&level=warn", "log://?level=debug&level=warn", PublisherKind::Log { level: LogLevel::Warn }),
+            (
+                "log://?level=debug&level=warn",
+                "log://?level=debug&level=warn",
+                PublisherKind::Log { level: LogLevel::Warn },
+            ),
             ("file:///a/b", "file:///a/b", file("/a/b", None, false)),
             ("file:///a?json", "file:///a?json", file("/a", None, true)),
             (
@@ -165,8 +171,11 @@ mod tests {
         for (text, message) in [
             ("gnocchi://", "publisher gnocchi:// is not in this version"),
             ("notifier://?policy=drop", "publisher notifier:// is not in this version"),
-            ("nefos://", "Unable to load publisher nefos://, did you mean nephos://?"),
-            ("carrier-pigeon://x", "Unable to load publisher carrier-pigeon://; known are nephos://, file://, log://"),
+            ("nepos://", "Unable to load publisher nepos://, did you mean nephos://?"),
+            (
+                "carrier-pigeon://x",
+                "Unable to load publisher carrier-pigeon://; known are nephos://, file://, log://",
+            ),
             ("nephos://?a=1", "nephos:// has no parameters"),
             ("nephos://host", "nephos:// takes no host or path"),
             ("log://?lvl=x", "log:// has no parameter \"lvl\"; known are level"),

@@ -16,16 +16,19 @@ pub(crate) fn read(ledger: &mut Ledger, root: &Node) -> PipelineFile {
     let mut section = Section::of(ledger, root, "");
     let (sources, sinks) = (section.take("sources"), section.take("sinks"));
     let mut file = PipelineFile { sources: Vec::new(), sinks: Vec::new() };
-    if (sources.is_none() || sinks.is_none()) && root.value != Value::Invalid {
+    if (sources.is_none() || sinks.is_none()) && matches!(root.value, Value::Map(_) | Value::Null) {
         ledger.problem(&root.origin, "", "Both sources & sinks are required");
     }
     let mut declared = HashSet::new();
-    for (index, item) in sinks.and_then(|node| items(ledger, node, "sinks")).into_iter().flatten().enumerate() {
+    for (index, item) in sinks.and_then(|node| items(ledger, node, "sinks")).into_iter().flatten().enumerate()
+    {
         file.sinks.extend(sink(ledger, item, &format!("sinks[{index}]"), &mut declared));
     }
     let mut links = Vec::new();
     let mut names = HashSet::new();
-    for (index, item) in sources.and_then(|node| items(ledger, node, "sources")).into_iter().flatten().enumerate() {
+    for (index, item) in
+        sources.and_then(|node| items(ledger, node, "sources")).into_iter().flatten().enumerate()
+    {
         let path = format!("sources[{index}]");
         file.sources.extend(source(ledger, item, &path, &mut names, &mut links));
     }

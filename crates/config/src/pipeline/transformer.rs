@@ -101,7 +101,11 @@ fn mapping(
         match regex::RegexBuilder::new(pattern).size_limit(1 << 20).build() {
             Ok(regex) => Some(regex),
             Err(error) => {
-                ledger.problem(&node.origin, from.path_of(key), format!("no regular expression: {}", reason(&error)));
+                ledger.problem(
+                    &node.origin,
+                    from.path_of(key),
+                    format!("no regular expression: {}", reason(&error)),
+                );
                 None
             }
         }
@@ -130,7 +134,11 @@ fn kind(ledger: &mut Ledger, target: &mut Section<'_>) -> Option<SampleKind> {
     let word = text(ledger, node, &path)?;
     let kind = SampleKind::parse(word);
     if kind.is_none() {
-        ledger.problem(&node.origin, path, format!("unknown type {word:?}; known are gauge, delta, cumulative"));
+        ledger.problem(
+            &node.origin,
+            path,
+            format!("unknown type {word:?}; known are gauge, delta, cumulative"),
+        );
     }
     kind
 }
@@ -138,7 +146,7 @@ fn kind(ledger: &mut Ledger, target: &mut Section<'_>) -> Option<SampleKind> {
 fn scale(ledger: &mut Ledger, target: &mut Section<'_>) -> Scale {
     let Some(node) = target.take("scale") else { return Scale::None };
     match number(&node.value) {
-        Some(factor) if factor == 0.0 => return Scale::None,
+        Some(0.0) => return Scale::None,
         Some(factor) => return Scale::Factor(factor),
         None => {}
     }
@@ -148,7 +156,11 @@ fn scale(ledger: &mut Ledger, target: &mut Section<'_>) -> Scale {
         Value::String(text) => match Expression::parse(text) {
             Ok(expression) => Scale::Expression(expression),
             Err(error) => {
-                let message = format!("no expression: {} at character {}", error.message, character(text, error.offset));
+                let message = format!(
+                    "no expression: {} at character {}",
+                    error.message,
+                    character(text, error.offset)
+                );
                 ledger.problem(&node.origin, path, message);
                 Scale::None
             }

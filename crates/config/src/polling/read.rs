@@ -26,7 +26,9 @@ pub(crate) fn read(ledger: &mut Ledger, root: &Node) -> PollingFile {
                 }
             }
         }
-        None if root.value != Value::Invalid => ledger.problem(&root.origin, "", "sources required"),
+        None if matches!(root.value, Value::Map(_) | Value::Null) => {
+            ledger.problem(&root.origin, "", "sources required")
+        }
         None => {}
     }
     section.finish(ledger);
@@ -73,7 +75,8 @@ fn strings(
 }
 
 fn schedule(ledger: &mut Ledger, section: &mut Section<'_>, node: &Node) -> Option<Schedule> {
-    let (interval, cron, timezone) = (section.take("interval"), section.take("cron"), section.take("timezone"));
+    let (interval, cron, timezone) =
+        (section.take("interval"), section.take("cron"), section.take("timezone"));
     match (interval, cron) {
         (Some(_), Some(cron)) => {
             let message = "a source has either interval or cron, not both";
@@ -107,7 +110,9 @@ fn interval_of(ledger: &mut Ledger, node: &Node, path: String) -> Option<Duratio
     };
     let message = match duration {
         Ok(duration) if duration.is_zero() => "Interval value should > 0",
-        Ok(duration) if duration > Duration::from_secs(31_536_000) => "Invalid interval value: more than a year",
+        Ok(duration) if duration > Duration::from_secs(31_536_000) => {
+            "Invalid interval value: more than a year"
+        }
         Ok(duration) => return Some(duration),
         Err(()) => "Invalid interval value: expected whole seconds, or a text such as \"10s\"",
     };
@@ -144,10 +149,10 @@ fn cron_of(
             }
         },
     };
-    Some(Schedule::Cron(CronSchedule {
+    Some(Schedule::Cron(Box::new(CronSchedule {
         expression: expression?.to_owned(),
         timezone: name.to_owned(),
         pattern: pattern?,
         zone,
-    }))
+    })))
 }

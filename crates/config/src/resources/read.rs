@@ -2,7 +2,9 @@
 
 use nephos_timeseries::AggregationMethod;
 
-use super::{AttributeDefinition, Glob, MetricDefinition, ResourceDefinition, ResourcesFile, definition, policies};
+use super::{
+    AttributeDefinition, Glob, MetricDefinition, ResourceDefinition, ResourcesFile, definition, policies,
+};
 use crate::ledger::Ledger;
 use crate::section::{Section, items, text, texts};
 use crate::tree::{Node, Value};
@@ -18,8 +20,10 @@ pub(crate) fn read(ledger: &mut Ledger, root: &Node, default_methods: &[Aggregat
         .and_then(|node| text(ledger, node, "archive_policy_default"))
         .unwrap_or(DEFAULT_POLICY)
         .to_owned();
-    let mut file = ResourcesFile { archive_policy_default, archive_policies: Vec::new(), resources: Vec::new() };
-    let policy_nodes = section.take("archive_policies").and_then(|node| items(ledger, node, "archive_policies"));
+    let mut file =
+        ResourcesFile { archive_policy_default, archive_policies: Vec::new(), resources: Vec::new() };
+    let policy_nodes =
+        section.take("archive_policies").and_then(|node| items(ledger, node, "archive_policies"));
     for (index, node) in policy_nodes.into_iter().flatten().enumerate() {
         let path = format!("archive_policies[{index}]");
         let Some(policy) = policies::read(ledger, node, &path, default_methods) else { continue };
@@ -31,7 +35,7 @@ pub(crate) fn read(ledger: &mut Ledger, root: &Node, default_methods: &[Aggregat
     let resource_nodes = match section.take("resources") {
         Some(node) => items(ledger, node, "resources"),
         None => {
-            if root.value != Value::Invalid {
+            if matches!(root.value, Value::Map(_) | Value::Null) {
                 ledger.problem(&root.origin, "", "Required field resources not specified");
             }
             None
@@ -66,19 +70,18 @@ fn resource(ledger: &mut Ledger, node: &Node, path: &str) -> Option<ResourceDefi
     };
     section.later(
         ledger,
-        &[
-            "event_create",
-            "event_update",
-            "event_delete",
-            "event_attributes",
-            "event_associated_resources",
-        ],
+        &["event_create", "event_update", "event_delete", "event_attributes", "event_associated_resources"],
     );
     section.finish(ledger);
     Some(ResourceDefinition { resource_type: resource_type?, archive_policy, metrics: metrics?, attributes })
 }
 
-fn required<'a>(ledger: &mut Ledger, section: &mut Section<'a>, node: &Node, key: &'static str) -> Option<&'a Node> {
+fn required<'a>(
+    ledger: &mut Ledger,
+    section: &mut Section<'a>,
+    node: &Node,
+    key: &'static str,
+) -> Option<&'a Node> {
     let found = section.take(key);
     if found.is_none() && matches!(node.value, Value::Map(_)) {
         ledger.problem(&node.origin, section.path_of(key), format!("Required field {key} not specified"));
@@ -112,7 +115,8 @@ fn metrics(ledger: &mut Ledger, node: &Node, path: &str) -> Option<Vec<MetricDef
         }
         Value::List(_) => {
             let names = texts(ledger, node, path)?;
-            let metric = |(name, _): (&str, _)| MetricDefinition { pattern: Glob::new(name), archive_policy: None };
+            let metric =
+                |(name, _): (&str, _)| MetricDefinition { pattern: Glob::new(name), archive_policy: None };
             Some(names.into_iter().map(metric).collect())
         }
         Value::Invalid => None,

@@ -42,6 +42,7 @@ fn attribute(word: &str) -> Option<AttributeType> {
     };
     let kind = match word {
         "string" => AttributeKind::String { min_length: 0, max_length: 255 },
+        "text" => AttributeKind::String { min_length: 0, max_length: 4096 },
         "number" => AttributeKind::Number { min: None, max: None },
         "uuid" => AttributeKind::Uuid,
         "bool" => AttributeKind::Bool,

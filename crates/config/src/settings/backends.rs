@@ -19,8 +19,10 @@ pub(super) struct Schemes {
 }
 
 pub(super) const INDEX: Schemes = Schemes { known: &["sqlite", "postgres"], later: &["mysql"] };
-pub(super) const BUS: Schemes = Schemes { known: &["in-process", "amqp", "amqps"], later: &["kafka", "rabbit"] };
-pub(super) const STATE: Schemes = Schemes { known: &["memory", "sqlite", "postgres"], later: &["redis", "rediss"] };
+pub(super) const BUS: Schemes =
+    Schemes { known: &["in-process", "amqp", "amqps"], later: &["kafka", "rabbit"] };
+pub(super) const STATE: Schemes =
+    Schemes { known: &["memory", "sqlite", "postgres"], later: &["redis", "rediss"] };
 pub(super) const STORE: Schemes = Schemes { known: &["file"], later: &["s3", "gs", "az"] };
 
 /// A section with `url` and the certificates of a client.
@@ -31,7 +33,12 @@ pub(super) struct Backend {
 }
 
 /// Reads `[index]`, `[bus]` or `[state]` whole.
-pub(super) fn backend(ledger: &mut Ledger, root: &mut Section<'_>, key: &'static str, schemes: &Schemes) -> Backend {
+pub(super) fn backend(
+    ledger: &mut Ledger,
+    root: &mut Section<'_>,
+    key: &'static str,
+    schemes: &Schemes,
+) -> Backend {
     let mut section = root.section(ledger, key);
     let (url, origin) = url(ledger, &mut section, schemes);
     let tls = client_tls(ledger, &mut section);
@@ -40,7 +47,11 @@ pub(super) fn backend(ledger: &mut Ledger, root: &mut Section<'_>, key: &'static
 }
 
 /// Reads `url` or `url_file` of a section.
-pub(super) fn url(ledger: &mut Ledger, section: &mut Section<'_>, schemes: &Schemes) -> (Option<SecretUrl>, Origin) {
+pub(super) fn url(
+    ledger: &mut Ledger,
+    section: &mut Section<'_>,
+    schemes: &Schemes,
+) -> (Option<SecretUrl>, Origin) {
     let Some((text, origin)) = section.secret(ledger, ("url", "url_file"), mask) else {
         return (None, Origin::Default);
     };
@@ -68,12 +79,16 @@ fn check(ledger: &Ledger, text: &str, schemes: &Schemes, origin: &Origin) -> Res
         let word = scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
         return Err(match nearest(&scheme, schemes.known.iter().copied()) {
             Some(name) => format!("unknown scheme {scheme:?}, did you mean {name}?"),
-            None if word && text.contains(':') => format!("unknown scheme {scheme:?}; known are {}", schemes.list()),
+            None if word && text.contains(':') => {
+                format!("unknown scheme {scheme:?}; known are {}", schemes.list())
+            }
             None => format!("expected a URL; known schemes are {}", schemes.list()),
         });
     }
     match scheme.as_str() {
-        "in-process" | "memory" if rest.trim_matches('/').is_empty() => Ok(SecretUrl::new(&format!("{scheme}:"))),
+        "in-process" | "memory" if rest.trim_matches('/').is_empty() => {
+            Ok(SecretUrl::new(&format!("{scheme}:")))
+        }
         "in-process" | "memory" => Err(format!("nothing may follow {scheme}:")),
         "sqlite" | "file" => local(ledger, &scheme, text, origin),
         _ => remote(&format!("{scheme}:{rest}")),
@@ -132,7 +147,11 @@ fn pair(
         (Some(_), None) => (certificate_key, key_key),
         (None, Some(_)) => (key_key, certificate_key),
     };
-    ledger.problem(&section.origin(given), section.path_of(given), format!("{given} needs {missing} beside it"));
+    ledger.problem(
+        &section.origin(given),
+        section.path_of(given),
+        format!("{given} needs {missing} beside it"),
+    );
     None
 }
 
@@ -206,7 +225,9 @@ fn required(ledger: &mut Ledger, name: &'static str, backend: &Backend, example:
         ledger.problem(
             &Origin::Default,
             name,
-            format!("{name} must be set when services run apart, as {name} = \"{example}\" or NEPHOS__{variable}"),
+            format!(
+                "{name} must be set when services run apart, as {name} = \"{example}\" or NEPHOS__{variable}"
+            ),
         );
     }
 }

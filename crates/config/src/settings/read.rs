@@ -64,7 +64,8 @@ fn data_dir(ledger: &mut Ledger, root: &mut Section<'_>, env: &dyn Env) -> PathB
     } else if let Some(home) = folder("HOME") {
         home.join(".local/state/nephos")
     } else {
-        let message = "data_dir must be set: neither XDG_STATE_HOME nor HOME tells where a user's files belong";
+        let message =
+            "data_dir must be set: neither XDG_STATE_HOME nor HOME tells where a user's files belong";
         ledger.problem(&Origin::Default, "data_dir", message);
         PathBuf::from("/var/lib/nephos")
     };

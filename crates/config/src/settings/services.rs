@@ -13,12 +13,13 @@ use super::read::{hidden_default, secret, server_tls};
 use super::{
     ApiSettings, ArchivePolicySettings, AuthMode, CollectorSettings, CorsSettings, EvaluatorSettings,
     HypervisorSettings, LogFormat, LogSettings, Mode, Namespace, NotificationSettings, NotifierSettings,
-    ObserveSettings, PipelineSettings, PollingSettings, PublisherSettings, RetentionSettings, SecretUrl, Service,
-    StoreSettings,
+    ObserveSettings, PipelineSettings, PollingSettings, PublisherSettings, RetentionSettings, SecretUrl,
+    Service, StoreSettings,
 };
 use crate::env::Env;
 use crate::kind::{
-    Bool, FilePath, HttpUrl, Integer, Limit, List, Listen, LogFilter, Method, Size, Span, Text, WebOrigin, Word, quoted,
+    Bool, FilePath, HttpUrl, Integer, Limit, List, Listen, LogFilter, Method, Size, Span, Text, WebOrigin,
+    Word, quoted,
 };
 use crate::ledger::Ledger;
 use crate::section::Section;
@@ -53,7 +54,12 @@ pub(super) fn api(ledger: &mut Ledger, root: &mut Section<'_>) -> ApiSettings {
         auth_mode,
         max_limit: section.value(ledger, "max_limit", &integer(1, 1_000_000), 1000),
         allow_passwordless: section.value(ledger, "allow_passwordless", &Bool, false),
-        operation_timeout: section.value(ledger, "operation_timeout", &Span::POSITIVE, Duration::from_secs(10)),
+        operation_timeout: section.value(
+            ledger,
+            "operation_timeout",
+            &Span::POSITIVE,
+            Duration::from_secs(10),
+        ),
         enable_proxy_headers_parsing: section.value(ledger, "enable_proxy_headers_parsing", &Bool, false),
         max_body: section.value(ledger, "max_body", &Size { min: 1024 }, 64 << 20),
         tls: server_tls(ledger, &mut section),
@@ -72,7 +78,12 @@ pub(super) fn api(ledger: &mut Ledger, root: &mut Section<'_>) -> ApiSettings {
 }
 
 /// Refuses to serve strangers without asking for a password.
-fn refuse_beyond_loopback(ledger: &mut Ledger, section: &Section<'_>, listen: SocketAddr, auth_mode: AuthMode) {
+fn refuse_beyond_loopback(
+    ledger: &mut Ledger,
+    section: &Section<'_>,
+    listen: SocketAddr,
+    auth_mode: AuthMode,
+) {
     if listen.ip().is_loopback() {
         return;
     }
@@ -87,7 +98,12 @@ fn refuse_beyond_loopback(ledger: &mut Ledger, section: &Section<'_>, listen: So
     ledger.problem(&section.origin("listen"), section.path_of("listen"), message);
 }
 
-pub(super) fn store(ledger: &mut Ledger, root: &mut Section<'_>, mode: Mode, data_dir: &Path) -> StoreSettings {
+pub(super) fn store(
+    ledger: &mut Ledger,
+    root: &mut Section<'_>,
+    mode: Mode,
+    data_dir: &Path,
+) -> StoreSettings {
     let mut section = root.section(ledger, "store");
     let url = backends::url(ledger, &mut section, &STORE).0.unwrap_or_else(|| {
         let url = SecretUrl::new(&format!("file:{}", data_dir.join("store").display()));
@@ -240,7 +256,12 @@ pub(super) fn evaluator(ledger: &mut Ledger, root: &mut Section<'_>, mode: Mode)
             interval,
         ),
         record_history: section.value(ledger, "record_history", &Bool, true),
-        additional_ingestion_lag: section.value(ledger, "additional_ingestion_lag", &Span::ANY, Duration::ZERO),
+        additional_ingestion_lag: section.value(
+            ledger,
+            "additional_ingestion_lag",
+            &Span::ANY,
+            Duration::ZERO,
+        ),
         alarm_max_actions: section.value(ledger, "alarm_max_actions", &Limit(PhantomData), None),
         user_alarm_quota: section.value(ledger, "user_alarm_quota", &Limit(PhantomData), None),
         project_alarm_quota: section.value(ledger, "project_alarm_quota", &Limit(PhantomData), None),

@@ -1,1 +1,112 @@
-//! Endpoints.
+//! Endpoints every process has: `/healthz` (it runs), `/readyz` (what it depends on works), `/metrics`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use crate::health::Health;
+use crate::meters::Metrics;
+use crate::shutdown::Shutdown;
+
+#[derive(Clone)]
+struct Endpoints {
+    health: Health,
+    metrics: Metrics,
+}
+
+/// The routes `/healthz`, `/readyz` and `/metrics`.
+pub fn router(health: Health, metrics: Metrics) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(render))
+        .with_state(Arc::new(Endpoints { health, metrics }))
+}
+
+/// Serves `router` until shutdown is requested; requests in flight then get `drain` to end.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: Shutdown,
+    drain: Duration,
+) -> std::io::Result<()> {
+    let stop = shutdown.clone();
+    let graceful =
+        axum::serve(listener, router).with_graceful_shutdown(async move { stop.requested().await });
+    let overdue = async {
+        shutdown.requested().await;
+        tokio::time::sleep(drain).await;
+    };
+    tokio::select! {
+        served = graceful => served,
+        () = overdue => {
+            tracing::warn!("requests in flight were cut off at shutdown");
+            Ok(())
+        }
+    }
+}
+
+/// 200 if every check passes, else 503; each check by name with `ok` or why it fails.
+async fn ready(State(endpoints): State<Arc<Endpoints>>) -> Response {
+    let report = endpoints.health.report();
+    let is_ready = report.values().all(Result::is_ok);
+    let checks: BTreeMap<_, _> = report
+        .into_iter()
+        .map(|(name, result)| (name, result.err().unwrap_or_else(|| "ok".to_owned())))
+        .collect();
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = json!({"ready": is_ready, "checks": checks}).to_string();
+    (status, [(CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+async fn render(State(endpoints): State<Arc<Endpoints>>) -> Response {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], endpoints.metrics.render()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    async fn get_text(address: std::net::SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn readiness_names_what_fails_and_recovers() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let health = Health::default();
+        let shutdown = Shutdown::default();
+        let routes = router(health.clone(), Metrics::install());
+        let serving = tokio::spawn(serve(listener, routes, shutdown.clone(), Duration::from_secs(1)));
+
+        health.register("index", Arc::new(|| Err("no answer".to_owned())));
+        let answer = get_text(address, "/readyz").await;
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        assert!(answer.ends_with(r#"{"checks":{"index":"no answer"},"ready":false}"#), "{answer}");
+        health.register("index", Arc::new(|| Ok(())));
+        assert!(get_text(address, "/readyz").await.starts_with("HTTP/1.1 200"));
+        assert!(get_text(address, "/healthz").await.starts_with("HTTP/1.1 200"));
+        assert!(get_text(address, "/metrics").await.contains("text/plain; version=0.0.4"));
+
+        shutdown.trigger();
+        serving.await.unwrap().unwrap();
+    }
+}

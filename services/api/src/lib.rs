@@ -1,1 +1,105 @@
-//! placeholder
+//! The API server: Gnocchi's `/v1`, Aodh's `/v2`, and what is our own.
+//!
+//! An endpoint has three layers: a route (HTTP in, HTTP out), a function in [`service`] (permissions and meaning, no
+//! HTTP), and the traits of the index and the metric store. [`routes::Routes`] holds each route with its description,
+//! so the OpenAPI document in `openapi/nephos.json` cannot differ from what is served. Refusals leave handlers as
+//! [`failure::Failure`]; [`http::frame`] gives them the form that the client asked for.
+
+pub mod failure;
+pub mod gnocchi;
+pub mod http;
+mod instrument;
+pub mod openapi;
+mod own;
+pub mod routes;
+mod server;
+pub mod service;
+pub mod state;
+
+pub use service::metrics::{HousekeepingError, housekeeping};
+pub use state::{ApiOptions, ApiState};
+
+use std::sync::Arc;
+
+use ::http::StatusCode;
+use ::http::header::CONTENT_TYPE;
+use axum::Router;
+use axum::extract::OriginalUri;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use nephos_identity::Identity;
+use nephos_index::Index;
+use nephos_metric_store::MetricStore;
+use nephos_model::Clock;
+use nephos_observe::{Health, Metrics, Shutdown};
+use tokio::net::TcpListener;
+use tokio_rustls::rustls::ServerConfig;
+
+use crate::failure::Failure;
+use crate::routes::Description;
+
+/// What the server is made of.
+#[derive(Debug)]
+pub struct ApiParts {
+    /// Where it listens; bound already.
+    pub listener: TcpListener,
+    /// Keys and certificates, if clients reach it by TLS.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Policies, resources, metrics, alarms.
+    pub index: Arc<dyn Index>,
+    /// Measures.
+    pub store: Arc<dyn MetricStore>,
+    /// Makes out callers.
+    pub identity: Arc<dyn Identity>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// What `/readyz` reports.
+    pub health: Health,
+    /// What `/metrics` shows.
+    pub metrics: Metrics,
+    /// What an operator set.
+    pub options: ApiOptions,
+}
+
+/// Why the server stopped although nobody asked it to.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The listener failed.
+    #[error("the API's listener failed")]
+    Listener(#[from] std::io::Error),
+}
+
+/// Serves until shutdown is requested and requests in flight have ended.
+pub async fn run(parts: ApiParts, shutdown: Shutdown) -> Result<(), ApiError> {
+    let ApiParts { listener, tls, index, store, identity, clock, health, metrics, mut options } = parts;
+    options.tls = tls.is_some();
+    let drain = options.drain_timeout;
+    let state = Arc::new(ApiState { index, store, identity, clock, health, metrics, options });
+    Ok(server::serve(listener, tls, app(state), shutdown, drain).await?)
+}
+
+/// Everything that is served, as one router.
+pub fn app(state: Arc<ApiState>) -> Router {
+    let (gnocchi, _) = gnocchi::routes().build();
+    let document = openapi::text(&openapi::document(descriptions()));
+    let gnocchi = gnocchi.layer(from_fn(http::frame::only_json)).with_state(Arc::clone(&state));
+    let inner = gnocchi
+        .merge(own::router(document))
+        .merge(nephos_observe::http::router(state.health.clone(), state.metrics.clone()))
+        .fallback(unknown_path);
+    // The frame may change the path, so it stands before the router that matches it.
+    Router::new().fallback_service(inner).layer(from_fn_with_state(state, http::frame::around))
+}
+
+/// The descriptions of everything that the OpenAPI document tells of.
+pub fn descriptions() -> Vec<Description> {
+    vec![gnocchi::routes().build().1]
+}
+
+async fn unknown_path(OriginalUri(uri): OriginalUri) -> Response {
+    if uri.path() == "/v2" || uri.path().starts_with("/v2/") {
+        let body = r#"{"error_message": "404 Not Found\n\nThe resource could not be found.\n\n   "}"#;
+        return (StatusCode::NOT_FOUND, [(CONTENT_TYPE, "application/json")], body).into_response();
+    }
+    Failure::UnknownPath.into_response()
+}

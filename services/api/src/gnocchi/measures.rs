@@ -1,0 +1,180 @@
+//! Measures of one metric.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use nephos_identity::Caller;
+use nephos_identity::policy::metrics as policy;
+use nephos_metric_store::Resample;
+use nephos_model::{Measure, Metric, Timestamp};
+use nephos_wire::gnocchi::Invalid;
+use nephos_wire::gnocchi::measures::{PostedMeasures, SeriesWriter, Width, read_body};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ArrayBuilder, Object, Schema, SchemaType};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::GnocchiRoutes;
+use super::metrics::named;
+use crate::failure::Failure;
+use crate::http::{Args, Payload, Segments, reply};
+use crate::routes::Doc;
+use crate::service::measures::{self, Query};
+use crate::service::{Problem, metrics};
+use crate::state::{ApiState, Who};
+
+const TAG: &str = "measures";
+
+/// One measure to post.
+#[derive(Debug, ToSchema)]
+#[schema(as = Measure)]
+#[allow(dead_code, reason = "describes a body; bodies are read with places for their errors")]
+pub(super) struct NewMeasure {
+    /// Unix seconds, ISO 8601, or a timespan relative to now.
+    timestamp: String,
+    /// A number, its text, or a boolean.
+    value: f64,
+}
+
+/// Points as `[timestamp, granularity, value]`.
+#[derive(Debug)]
+struct Points;
+
+impl PartialSchema for Points {
+    fn schema() -> RefOr<Schema> {
+        let point = ArrayBuilder::new()
+            .items(Object::with_type(SchemaType::AnyValue))
+            .min_items(Some(3))
+            .max_items(Some(3));
+        Schema::from(ArrayBuilder::new().items(point)).into()
+    }
+}
+
+impl ToSchema for Points {}
+
+/// Arguments of reading measures.
+const READING: &[(&str, &str)] = &[
+    ("start", "First bucket, rounded down"),
+    ("stop", "End, exclusive"),
+    ("aggregation", "Method, mean by default"),
+    ("granularity", "Only this one"),
+    ("resample", "Timespan or one of Y, H, Q, M, W; needs granularity"),
+    ("refresh", "Measures can be read as soon as they were accepted: has no effect"),
+];
+
+pub(super) fn add(routes: GnocchiRoutes) -> GnocchiRoutes {
+    let reading = |id| {
+        Doc::new(id, TAG, "Points as [timestamp, granularity, value], coarsest granularity first")
+            .query(READING)
+            .gives::<Points>(200)
+            .fails(&[400, 401, 403, 404, 503])
+    };
+    let posting = |id| {
+        Doc::new(id, TAG, "Takes measures; they are durable when this answers")
+            .body::<Vec<NewMeasure>>()
+            .gives_nothing(202)
+            .fails(&[400, 401, 403, 404, 413, 415, 503])
+    };
+    routes
+        .get("/v1/metric/{id}/measures", get, reading("getMeasures"))
+        .post("/v1/metric/{id}/measures", post, posting("postMeasures"))
+        .get("/v1/resource/{type}/{id}/metric/{name}/measures", get_named, reading("getNamedMeasures"))
+        .post("/v1/resource/{type}/{id}/metric/{name}/measures", post_named, posting("postNamedMeasures"))
+}
+
+/// Reads a body of measures.
+fn parse(bytes: &[u8], now: Timestamp) -> Result<Vec<Measure>, Failure> {
+    let mut spare = None;
+    let posted: PostedMeasures<'_> = read_body(bytes, &mut spare).map_err(|_| Failure::UndecodableBody)?;
+    Ok(posted.check(now).map_err(|error| Invalid::whole(error.to_string()))?)
+}
+
+async fn take(
+    state: &ApiState,
+    caller: &Caller,
+    metric: &Metric,
+    payload: Payload,
+) -> Result<Response, Failure> {
+    measures::demand_post(state, caller, metric).await?;
+    payload.expect_type("application/json")?;
+    let now = state.clock.now();
+    let posted = payload.parse(move |bytes| parse(bytes, now)).await?;
+    measures::post(state, metric, posted).await?;
+    Ok(reply::accepted())
+}
+
+fn query(args: &Args, now: Timestamp) -> Result<Query, Problem> {
+    let resample = match args.get("resample") {
+        Some(_) if args.get("granularity").is_none() => {
+            return Err(Problem::Bad("A granularity must be specified to resample".to_owned()));
+        }
+        Some(text) => Some(measures::parse_resample(text)?),
+        None => None,
+    };
+    let query = Query {
+        aggregation: args.get("aggregation").unwrap_or("mean").to_owned(),
+        start: args.timestamp("start", now)?,
+        stop: args.timestamp("stop", now)?,
+        granularity: args.granularity("granularity")?,
+        resample,
+    };
+    args.flag("refresh")?;
+    Ok(query)
+}
+
+async fn give(state: &ApiState, caller: &Caller, metric: &Metric, args: &Args) -> Result<Response, Failure> {
+    metrics::demand_on(state, policy::GET_METRIC, caller, metric).await?;
+    let query = query(args, state.clock.now())?;
+    let resample = query.resample;
+    let series = measures::read(state, metric, query).await?;
+    let mut writer = SeriesWriter::with_capacity(series.iter().map(|points| points.timestamps.len()).sum());
+    for points in series {
+        let width = match resample {
+            Some(Resample::Step(step)) => Width::Seconds(step),
+            Some(Resample::Calendar(calendar)) => Width::Letter(calendar.letter()),
+            None => Width::Seconds(points.granularity),
+        };
+        writer.push(width, points.timestamps.into_iter().zip(points.values));
+    }
+    Ok(reply::ok_text(writer.finish()))
+}
+
+async fn get(
+    State(state): State<Arc<ApiState>>,
+    Who(caller): Who,
+    Segments(id): Segments<String>,
+    args: Args,
+) -> Result<Response, Failure> {
+    let metric = metrics::by_id(&state, &id).await?;
+    give(&state, &caller, &metric, &args).await
+}
+
+async fn post(
+    State(state): State<Arc<ApiState>>,
+    Who(caller): Who,
+    Segments(id): Segments<String>,
+    payload: Payload,
+) -> Result<Response, Failure> {
+    let metric = metrics::by_id(&state, &id).await?;
+    take(&state, &caller, &metric, payload).await
+}
+
+async fn get_named(
+    State(state): State<Arc<ApiState>>,
+    Who(caller): Who,
+    Segments(path): Segments<(String, String, String)>,
+    args: Args,
+) -> Result<Response, Failure> {
+    let metric = named(&state, &caller, &path).await?;
+    give(&state, &caller, &metric, &args).await
+}
+
+async fn post_named(
+    State(state): State<Arc<ApiState>>,
+    Who(caller): Who,
+    Segments(path): Segments<(String, String, String)>,
+    payload: Payload,
+) -> Result<Response, Failure> {
+    let metric = named(&state, &caller, &path).await?;
+    take(&state, &caller, &metric, payload).await
+}

@@ -1,0 +1,116 @@
+//! What happens around each request: its id and span, CORS, its time limit, panics, and the form of refusals.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, StatusCode, Uri};
+use tracing::Instrument;
+
+use super::accept::Accept;
+use super::cors::Cors;
+use crate::failure::{Failure, render};
+use crate::instrument;
+use crate::state::ApiState;
+
+/// The id of a request: the client's, or ours.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
+
+/// The frame around every request, whatever API it is for.
+pub async fn around(State(state): State<Arc<ApiState>>, mut request: Request, next: Next) -> Response {
+    let started = state.clock.monotonic();
+    let id = format!("req-{}", uuid::Uuid::new_v4());
+    let accept = Accept::of(request.headers());
+    let gnocchi = is_gnocchi(request.uri().path());
+    let cors = state.options.cors.answer(request.headers());
+    let method = request.method().clone();
+    let span = tracing::info_span!("request", id, method = %method, path = request.uri().path());
+    without_last_slash(request.uri_mut());
+
+    let mut response = if Cors::is_preflight(&method, request.headers()) {
+        (StatusCode::OK, state.options.cors.preflight(request.headers())).into_response()
+    } else {
+        serve(&state, request, next).instrument(span.clone()).await
+    };
+    if gnocchi {
+        response = render(response, &accept);
+    }
+    response.headers_mut().extend(cors);
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().entry(REQUEST_ID).or_insert(id);
+    }
+    let took = state.clock.monotonic().saturating_sub(started);
+    instrument::request(&method, response.status(), took);
+    span.in_scope(|| tracing::debug!(status = response.status().as_u16(), took = ?took, "request served"));
+    response
+}
+
+/// Runs the request within its time limit; a panic in a handler costs that request only.
+async fn serve(state: &ApiState, request: Request, next: Next) -> Response {
+    let served = AssertUnwindSafe(next.run(request)).catch_unwind();
+    match tokio::time::timeout(state.options.request_timeout, served).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => {
+            tracing::error!("request handler panicked");
+            Failure::Internal.into_response()
+        }
+        Err(_) => Failure::Timeout.into_response(),
+    }
+}
+
+/// Refuses clients of Gnocchi's API that take no JSON.
+pub async fn only_json(request: Request, next: Next) -> Response {
+    if Accept::of(request.headers()).admits("application", "json") {
+        next.run(request).await
+    } else {
+        Failure::NotAcceptable.into_response()
+    }
+}
+
+/// Whether refusals on this path take Gnocchi's form; those of `/v2` bring their own.
+fn is_gnocchi(path: &str) -> bool {
+    path != "/v2" && !path.starts_with("/v2/")
+}
+
+/// `/v1/metric/` is `/v1/metric`; the roots `/` and `/v1/` keep their slash.
+fn without_last_slash(uri: &mut Uri) {
+    let path = uri.path();
+    let Some(short) = path.strip_suffix('/').filter(|short| !short.is_empty() && *short != "/v1") else {
+        return;
+    };
+    let target = match uri.query() {
+        Some(query) => format!("{short}?{query}"),
+        None => short.to_owned(),
+    };
+    let Ok(target) = target.parse::<PathAndQuery>() else { return };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(target);
+    if let Ok(changed) = Uri::from_parts(parts) {
+        *uri = changed;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_slash_at_the_end_is_one_too_many() {
+        for (sent, expected) in [
+            ("/", "/"),
+            ("/v1/", "/v1/"),
+            ("/v1", "/v1"),
+            ("/v1/metric/", "/v1/metric"),
+            ("/v1/metric/?limit=1", "/v1/metric?limit=1"),
+            ("/v1/resource/generic", "/v1/resource/generic"),
+        ] {
+            let mut uri: Uri = sent.parse().unwrap();
+            without_last_slash(&mut uri);
+            assert_eq!(uri.to_string(), expected);
+        }
+    }
+}

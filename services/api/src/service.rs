@@ -1,0 +1,11 @@
+//! What the API does, without HTTP: permissions, lookups, writes.
+
+pub mod batch;
+pub mod measures;
+pub mod metrics;
+pub mod policies;
+pub mod problem;
+pub mod resources;
+pub mod types;
+
+pub use problem::Problem;

@@ -1,0 +1,204 @@
+//! Metrics: finding, permission, creation, listing, deletion.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use nephos_identity::policy::metrics as rules;
+use nephos_identity::{Caller, Rule, Target, allows};
+use nephos_index::{Index, IndexError, MetricFilter, NewMetric, Page};
+use nephos_metric_store::{MetricStore, StoreError};
+use nephos_model::{Metric, MetricId, Resource, ResourceId};
+use nephos_timeseries::ArchivePolicy;
+use nephos_wire::gnocchi::parse_uuid;
+
+use super::Problem;
+use super::problem::demand;
+use crate::gnocchi::bodies::{MetricSpec, check_metric_name};
+use crate::instrument;
+use crate::state::ApiState;
+
+/// The metric that a path names by its UUID.
+pub async fn by_id(state: &ApiState, text: &str) -> Result<Metric, Problem> {
+    let missing = || Problem::missing("Metric", text);
+    let id = parse_uuid(text).map(MetricId).ok_or_else(missing)?;
+    state.index.metric(id).await?.ok_or_else(missing)
+}
+
+/// The metric that a path names by a resource and its name there.
+pub async fn by_name(
+    state: &ApiState,
+    resource_type: &str,
+    id: ResourceId,
+    name: &str,
+) -> Result<Metric, Problem> {
+    match state.index.resource_metric(id, name).await? {
+        // The metric alone does not tell of what type its resource is.
+        Some(metric) if resource_type == "generic" => Ok(metric),
+        found => {
+            let resource = state.index.resource(resource_type, id).await?;
+            resource.ok_or_else(|| Problem::missing("Resource", id))?;
+            found.ok_or_else(|| Problem::missing("Metric", name))
+        }
+    }
+}
+
+/// `Forbidden` unless the caller may do to the metric what `rule` is about. Its resource is looked up only where
+/// everything else refuses.
+pub async fn demand_on(
+    state: &ApiState,
+    rule: Rule,
+    caller: &Caller,
+    metric: &Metric,
+) -> Result<(), Problem> {
+    let target = Target { creator: metric.creator.as_deref(), project_id: None };
+    if allows(rule, caller, &target) {
+        return Ok(());
+    }
+    let resource = resource_of(state, metric).await?;
+    let project_id = resource.as_ref().and_then(|resource| resource.project_id.as_deref());
+    demand(rule, caller, &Target { project_id, ..target })
+}
+
+/// The resource a metric belongs to.
+pub async fn resource_of(state: &ApiState, metric: &Metric) -> Result<Option<Resource>, Problem> {
+    match metric.resource_id {
+        Some(id) => Ok(state.index.resource("generic", id).await?),
+        None => Ok(None),
+    }
+}
+
+/// The policy of a metric.
+pub async fn policy_of(state: &ApiState, metric: &Metric) -> Result<Arc<ArchivePolicy>, Problem> {
+    let policy = state.index.archive_policy(&metric.archive_policy_name).await?;
+    policy.ok_or_else(|| Problem::missing("Archive policy", &metric.archive_policy_name))
+}
+
+/// Creates a metric. One on a resource needs the permission to change that resource.
+pub async fn create(state: &ApiState, caller: &Caller, spec: &MetricSpec) -> Result<Metric, Problem> {
+    if let Some(name) = &spec.name {
+        check_metric_name(name).map_err(|text| Problem::Bad(text.to_owned()))?;
+    }
+    if let Some(resource_id) = spec.resource_id {
+        if spec.name.is_none() {
+            return Err(Problem::Detailed {
+                missing: false,
+                cause: "Attribute value error",
+                reason: Some("Name cannot be null if resource_id is not null".to_owned()),
+                detail: "name".into(),
+            });
+        }
+        let resource = state.index.resource("generic", resource_id).await?;
+        let resource = resource.ok_or_else(|| Problem::missing("Resource", resource_id))?;
+        demand(rules::UPDATE_RESOURCE, caller, &super::resources::target_of(&resource))?;
+    }
+    let metric = NewMetric {
+        id: MetricId::random(),
+        creator: caller.creator.clone(),
+        name: spec.name.clone(),
+        unit: spec.unit.clone(),
+        resource_id: spec.resource_id,
+        archive_policy_name: spec.archive_policy_name.clone(),
+    };
+    match state.index.create_metric(&metric).await {
+        Ok(metric) => Ok(metric),
+        Err(IndexError::AlreadyExists { .. }) => Err(Problem::Detailed {
+            missing: false,
+            cause: "Named metric already exists",
+            reason: None,
+            detail: spec.name.clone().into(),
+        }),
+        Err(error) => Err(Problem::in_body(error)),
+    }
+}
+
+/// A page of metrics that the caller may see, and whether it is full.
+pub async fn list(
+    state: &ApiState,
+    caller: &Caller,
+    filter: &MetricFilter,
+    mut page: Page,
+) -> Result<Vec<Metric>, Problem> {
+    let Some(project) = super::resources::restriction(state, caller)? else {
+        return Ok(state.index.metrics(filter, &page).await?);
+    };
+    let limit = page.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let mut seen: Vec<Metric> = Vec::new();
+    loop {
+        let some = state.index.metrics(filter, &page).await?;
+        let last = some.len() < limit;
+        page.marker = some.last().map(|metric| metric.id.to_string());
+        for metric in some {
+            if is_of_project(state, &metric, &project).await? {
+                seen.push(metric);
+            }
+            if seen.len() == limit {
+                return Ok(seen);
+            }
+        }
+        if last {
+            return Ok(seen);
+        }
+    }
+}
+
+async fn is_of_project(state: &ApiState, metric: &Metric, project: &str) -> Result<bool, Problem> {
+    let created =
+        |creator: Option<&str>| creator.is_some_and(|creator| super::resources::created_in(creator, project));
+    if created(metric.creator.as_deref()) {
+        return Ok(true);
+    }
+    let resource = resource_of(state, metric).await?;
+    Ok(resource.is_some_and(|resource| {
+        created(resource.creator.as_deref()) || resource.project_id.as_deref() == Some(project)
+    }))
+}
+
+/// The policies by name: for lists of metrics.
+pub async fn policies_by_name(state: &ApiState) -> Result<BTreeMap<String, Arc<ArchivePolicy>>, Problem> {
+    let policies = state.index.archive_policies().await?;
+    Ok(policies.into_iter().map(|policy| (policy.name.clone(), policy)).collect())
+}
+
+/// Deletes a metric: hidden at once. If the store cannot forget its data now, housekeeping will.
+pub async fn delete(state: &ApiState, metric: &Metric) -> Result<(), Problem> {
+    state.index.delete_metric(metric.id).await?;
+    forget(state, &[metric.id]).await;
+    Ok(())
+}
+
+/// Has the store forget metrics that the index has let go.
+pub async fn forget(state: &ApiState, metrics: &[MetricId]) {
+    if metrics.is_empty() {
+        return;
+    }
+    if let Err(error) = state.store.delete(metrics).await {
+        tracing::warn!(error = %error, metrics = metrics.len(), "data of deleted metrics stay until housekeeping");
+    }
+}
+
+/// Why housekeeping stopped; it goes on where it was at its next run.
+#[derive(Debug, thiserror::Error)]
+pub enum HousekeepingError {
+    /// The index did not answer.
+    #[error("deleted metrics could not be listed or expunged")]
+    Index(#[from] IndexError),
+    /// The metric store did not forget.
+    #[error("data of deleted metrics could not be removed")]
+    Store(#[from] StoreError),
+}
+
+/// Removes data and rows of deleted metrics for good; answers how many.
+pub async fn housekeeping(index: &dyn Index, store: &dyn MetricStore) -> Result<u64, HousekeepingError> {
+    const BATCH: u64 = 1_000;
+    let mut removed = 0;
+    loop {
+        let metrics = index.deleted_metrics(BATCH).await?;
+        if metrics.is_empty() {
+            return Ok(removed);
+        }
+        store.delete(&metrics).await?;
+        index.expunge_metrics(&metrics).await?;
+        removed += metrics.len() as u64;
+        instrument::expunged(metrics.len() as u64);
+    }
+}

@@ -1,0 +1,184 @@
+//! Resources: permission, creation, change, listing, deletion.
+
+use std::collections::BTreeMap;
+
+use nephos_identity::policy::created_by;
+use nephos_identity::{Caller, Rule, Target};
+use nephos_index::{IndexError, NewResource, Page, ResourceMetrics, ResourceUpdate};
+use nephos_model::{Metric, Resource, ResourceId};
+use nephos_wire::gnocchi::{resource_id, time};
+use serde_json::Value;
+
+use super::problem::demand;
+use super::{Problem, metrics, types};
+use crate::gnocchi::resource_bodies::{self, ResourceSpec};
+use crate::state::ApiState;
+
+/// A resource as permissions see it.
+pub fn target_of(resource: &Resource) -> Target<'_> {
+    Target { creator: resource.creator.as_deref(), project_id: resource.project_id.as_deref() }
+}
+
+/// The id of the resource that `caller` calls `text` in a path.
+pub fn id_of(caller: &Caller, text: &str) -> Result<ResourceId, Problem> {
+    resource_id(text, caller.creator.as_deref()).map_err(|_| Problem::missing("Resource", text))
+}
+
+/// The one project whose objects the caller may list; `None` where lists are not restricted.
+pub fn restriction(state: &ApiState, caller: &Caller) -> Result<Option<String>, Problem> {
+    if !state.identity.filters_lists() || caller.is_admin() {
+        return Ok(None);
+    }
+    caller.project_id.clone().map(Some).ok_or(Problem::NothingToSee)
+}
+
+/// Whether a creator string is of that project.
+pub fn created_in(creator: &str, project: &str) -> bool {
+    !project.is_empty() && created_by(creator).1 == project
+}
+
+/// A resource that the caller may do to what `rule` is about.
+pub async fn get(
+    state: &ApiState,
+    caller: &Caller,
+    rule: Rule,
+    resource_type: &str,
+    id: ResourceId,
+) -> Result<Resource, Problem> {
+    types::get(state, resource_type).await?;
+    let resource = state.index.resource(resource_type, id).await?;
+    let resource = resource.ok_or_else(|| Problem::missing("Resource", id))?;
+    demand(rule, caller, &target_of(&resource))?;
+    Ok(resource)
+}
+
+/// Creates a resource from a body.
+pub async fn create(
+    state: &ApiState,
+    caller: &Caller,
+    type_name: &str,
+    body: &Value,
+) -> Result<Resource, Problem> {
+    let resource_type = types::active(state, type_name).await?;
+    let now = state.clock.now().to_micros_precision();
+    let creator = caller.creator.as_deref();
+    let (id, original_resource_id, spec) = resource_bodies::new_resource(body, &resource_type, creator, now)?;
+    let resource = NewResource {
+        resource_type: resource_type.name.clone(),
+        id,
+        original_resource_id,
+        creator: caller.creator.clone(),
+        user_id: spec.user_id.flatten(),
+        project_id: spec.project_id.flatten(),
+        started_at: spec.started_at.unwrap_or(now),
+        ended_at: spec.ended_at,
+        attributes: spec.attributes,
+        metrics: spec.metrics.unwrap_or_default(),
+        now,
+    };
+    state.index.create_resource(&resource).await.map_err(Problem::in_body)
+}
+
+/// Changes a resource as a body says; `{}` changes nothing.
+pub async fn update(
+    state: &ApiState,
+    caller: &Caller,
+    type_name: &str,
+    resource: Resource,
+    body: &Value,
+) -> Result<Resource, Problem> {
+    let resource_type = types::active(state, type_name).await?;
+    let now = state.clock.now().to_micros_precision();
+    let ResourceSpec { user_id, project_id, started_at, ended_at, attributes, metrics } =
+        resource_bodies::resource_change(body, &resource_type, now)?;
+    let update = ResourceUpdate {
+        user_id,
+        project_id,
+        started_at,
+        ended_at: ended_at.map(Some),
+        attributes,
+        metrics,
+        append_metrics: false,
+        creator: caller.creator.clone(),
+        now,
+    };
+    let ends = update.ended_at.flatten().or(resource.ended_at);
+    let updated = state.index.update_resource(type_name, resource.id, &update).await;
+    updated.map_err(|error| match error {
+        IndexError::StartAfterEnd => Problem::Bad(format!(
+            "Value {} for attribute ended_at on resource type {type_name} is invalid",
+            ends.map(time::format).unwrap_or_default()
+        )),
+        IndexError::NotFound { what: "resource", id } => Problem::missing("Resource", id),
+        other => Problem::in_body(other),
+    })
+}
+
+/// Adds metrics to a resource; answers all it has then.
+pub async fn add_metrics(
+    state: &ApiState,
+    caller: &Caller,
+    type_name: &str,
+    id: ResourceId,
+    new: BTreeMap<String, ResourceMetrics>,
+) -> Result<Vec<Metric>, Problem> {
+    let update = ResourceUpdate {
+        metrics: Some(new),
+        append_metrics: true,
+        creator: caller.creator.clone(),
+        now: state.clock.now().to_micros_precision(),
+        ..ResourceUpdate::default()
+    };
+    state.index.update_resource(type_name, id, &update).await.map_err(|error| match error {
+        IndexError::NotFound { what: "resource", id } => Problem::missing("Resource", id),
+        other => Problem::in_body(other),
+    })?;
+    metrics_of(state, id).await
+}
+
+/// The live metrics of a resource.
+pub async fn metrics_of(state: &ApiState, id: ResourceId) -> Result<Vec<Metric>, Problem> {
+    let filter = nephos_index::MetricFilter { resource_id: Some(id), ..Default::default() };
+    Ok(state.index.metrics(&filter, &Page::default()).await?)
+}
+
+/// A page of resources that the caller may see.
+pub async fn list(
+    state: &ApiState,
+    caller: &Caller,
+    type_name: &str,
+    history: bool,
+    mut page: Page,
+) -> Result<Vec<Resource>, Problem> {
+    types::get(state, type_name).await?;
+    let Some(project) = restriction(state, caller)? else {
+        return Ok(state.index.resources(type_name, history, &page).await?);
+    };
+    let limit = page.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let visible = |resource: &Resource| {
+        resource.project_id.as_deref() == Some(&project)
+            || resource.creator.as_deref().is_some_and(|creator| created_in(creator, &project))
+    };
+    let mut seen = Vec::new();
+    loop {
+        let some = state.index.resources(type_name, history, &page).await?;
+        let last = some.len() < limit;
+        page.marker = some.last().map(|resource| marker(resource, history));
+        seen.extend(some.into_iter().filter(visible).take(limit - seen.len()));
+        if last || seen.len() == limit {
+            return Ok(seen);
+        }
+    }
+}
+
+/// The marker of a resource in a listing.
+pub fn marker(resource: &Resource, history: bool) -> String {
+    if history { format!("{}@{}", resource.id, resource.revision) } else { resource.id.to_string() }
+}
+
+/// Deletes a resource with its metrics and history.
+pub async fn delete(state: &ApiState, type_name: &str, id: ResourceId) -> Result<(), Problem> {
+    let removed = state.index.delete_resource(type_name, id).await?;
+    metrics::forget(state, &removed).await;
+    Ok(())
+}

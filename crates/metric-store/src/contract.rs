@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use nephos_model::{Granularity, Measure, MetricId, Timestamp};
 use nephos_timeseries::{AggregationMethod, ArchivePolicy};
+pub use nephos_timeseries::{Calendar, Resample};
 
 /// Measures of one metric that are merged together (metrics-api §9.2): among equal timestamps of one run the
 /// smallest value wins, a later run replaces an earlier one, and lateness is judged against what earlier runs
@@ -28,43 +29,6 @@ pub struct AppendReport {
     pub accepted: u64,
     /// Measures older than the back window: dropped for ever, as the contract wants.
     pub late: u64,
-}
-
-/// Regrouping of a stored series (metrics-api §5.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resample {
-    /// Buckets of a fixed width.
-    Step(Granularity),
-    /// Calendar buckets: `Y` year, `H` half-year, `Q` quarter, `M` month, `W` week from Sunday.
-    Calendar(Calendar),
-}
-
-/// A calendar bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Calendar {
-    /// Year.
-    Year,
-    /// Half-year.
-    HalfYear,
-    /// Quarter.
-    Quarter,
-    /// Month.
-    Month,
-    /// Week that starts on Sunday.
-    Week,
-}
-
-impl Calendar {
-    /// The letter of the API.
-    pub const fn letter(self) -> &'static str {
-        match self {
-            Self::Year => "Y",
-            Self::HalfYear => "H",
-            Self::Quarter => "Q",
-            Self::Month => "M",
-            Self::Week => "W",
-        }
-    }
 }
 
 /// One series to read.
@@ -181,6 +145,25 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The same error once more: for each of several callers that one failure touched.
+    pub(crate) fn same(&self) -> Self {
+        match self {
+            Self::DiskFull { path, free, min_free } => {
+                Self::DiskFull { path: path.clone(), free: *free, min_free: *min_free }
+            }
+            Self::NoOwner { retry_after } => Self::NoOwner { retry_after: *retry_after },
+            Self::Remote { url, reason } => Self::Remote { url: url.clone(), reason: reason.clone() },
+            Self::TooLarge { what, size, limit } => Self::TooLarge { what, size: *size, limit: *limit },
+            Self::Damaged { path, reason } => Self::Damaged { path: path.clone(), reason: reason.clone() },
+            Self::Io { action, path, source } => Self::Io {
+                action,
+                path: path.clone(),
+                source: std::io::Error::new(source.kind(), source.to_string()),
+            },
+            Self::Closed => Self::Closed,
+        }
+    }
+
     /// Whether the same request may succeed later without anybody changing it.
     pub fn is_retryable(&self) -> bool {
         !matches!(self, Self::TooLarge { .. } | Self::Damaged { .. })

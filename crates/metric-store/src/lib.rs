@@ -1,9 +1,55 @@
 //! The time-series engine: shards, log, head, packed segments, retention and queries.
 //!
-//! [`contract`] is what everyone else sees.
+//! [`MetricStore`] is what everyone else sees; [`LocalStore`] is the engine in this process, [`RemoteStore`] reaches
+//! the process that owns a shard, which serves [`routes`].
+//!
+//! **The way of an append.** Metrics are hashed to shards. The caller's task packs its runs into bytes; the shard's
+//! one writer thread takes all calls that arrived while the disk was busy, writes them as one frame of the log,
+//! syncs once, merges them into the head, and answers. So an answer means: durable, and visible to the next read.
+//! The head keeps each metric's raw measures; nothing is aggregated yet. When the log has grown enough, a checkpoint
+//! aggregates what no late measure can change any more, packs it into a new segment together with the raw measures
+//! that are left, and drops the log. Compaction merges neighbouring segments, joins chunks, and leaves deleted
+//! metrics and expired buckets behind. Both run beside appends and queries and never stop them.
+//!
+//! **The way of a query.** Buckets before a metric's sealed edge are unpacked from segments, the chunks and columns
+//! that the window and method touch and no others; later ones are aggregated from raw measures there and then. Each
+//! is cut to what the policy given with the request still shows.
+//!
+//! **On disk.** `FORMAT`, and for each shard a folder with `MANIFEST` (the live set, replaced whole), `log-N.nlog`
+//! and `segment-N.nseg`. Everything is checksummed; damage is told by file and place and costs what it touches.
 
 pub mod contract;
+pub mod options;
+pub mod remote;
+pub mod routes;
+pub mod store;
+#[cfg(any(test, feature = "suite"))]
+pub mod suite;
 
+mod bytes;
+mod checkpoint;
+mod compaction;
+mod damage;
+mod files;
+mod format;
+mod head;
+mod instrument;
+mod log;
+mod maintenance;
+mod manifest;
+mod pack;
+mod protocol;
+mod query;
+mod runs;
+mod segment;
+mod shard;
+
+pub use bytes::shard_of;
 pub use contract::{
-    AppendReport, Calendar, MetricStore, Resample, Run, Series, SeriesPoints, SeriesRequest, StoreError, StoreStatistics,
+    AppendReport, Calendar, MetricStore, Resample, Run, Series, SeriesPoints, SeriesRequest, StoreError,
+    StoreStatistics,
 };
+pub use options::{Limits, StoreOptions};
+pub use remote::{Owner, OwnerLookup, RemoteOptions, RemoteStore};
+pub use routes::routes;
+pub use store::LocalStore;

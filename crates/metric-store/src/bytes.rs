@@ -1,0 +1,183 @@
+//! Little pieces of every binary shape of this crate: variable-length integers, floats, strings and identifiers.
+//!
+//! Reading never panics and never allocates more than the input could fill.
+
+use nephos_model::MetricId;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Why bytes could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Malformed(pub(crate) &'static str);
+
+/// Appends an unsigned integer, seven bits a byte.
+pub(crate) fn put_unsigned(buf: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        buf.push(value.to_le_bytes()[0] | 0x80);
+        value >>= 7;
+    }
+    buf.push(value.to_le_bytes()[0]);
+}
+
+/// Appends a signed integer; small magnitudes are short.
+pub(crate) fn put_signed(buf: &mut Vec<u8>, value: i64) {
+    put_unsigned(buf, ((value << 1) ^ (value >> 63)).cast_unsigned());
+}
+
+/// Appends a length and the bytes.
+pub(crate) fn put_bytes(buf: &mut Vec<u8>, bytes: &[u8]) {
+    put_unsigned(buf, bytes.len() as u64);
+    buf.extend_from_slice(bytes);
+}
+
+/// Which shard of `shards` holds a metric. Fixed for ever: data lie where this put them.
+pub fn shard_of(metric: MetricId, shards: u32) -> u32 {
+    let hash = xxh3_64(metric.as_bytes());
+    u32::try_from(hash % u64::from(shards.max(1))).unwrap_or(0)
+}
+
+/// Reads from the front of a slice.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// Bytes not yet read.
+    pub(crate) const fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+
+    pub(crate) fn finish(&self) -> Result<(), Malformed> {
+        if self.rest.is_empty() { Ok(()) } else { Err(Malformed("bytes after the end")) }
+    }
+
+    pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
+        let (head, rest) = self.rest.split_at_checked(len).ok_or(Malformed("cut short"))?;
+        self.rest = rest;
+        Ok(head)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let (head, rest) = self.rest.split_first_chunk::<N>().ok_or(Malformed("cut short"))?;
+        self.rest = rest;
+        Ok(*head)
+    }
+
+    pub(crate) fn u8(&mut self) -> Result<u8, Malformed> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    pub(crate) fn u32(&mut self) -> Result<u32, Malformed> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, Malformed> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub(crate) fn f64(&mut self) -> Result<f64, Malformed> {
+        self.array().map(f64::from_le_bytes)
+    }
+
+    pub(crate) fn unsigned(&mut self) -> Result<u64, Malformed> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.u8()?;
+            let bits = u64::from(byte & 0x7f);
+            if shift == 63 && bits > 1 {
+                return Err(Malformed("integer out of range"));
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(Malformed("integer out of range"))
+    }
+
+    pub(crate) fn signed(&mut self) -> Result<i64, Malformed> {
+        let value = self.unsigned()?;
+        Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
+    }
+
+    /// An unsigned integer that fits `T`.
+    pub(crate) fn small<T: TryFrom<u64>>(&mut self) -> Result<T, Malformed> {
+        T::try_from(self.unsigned()?).map_err(|_| Malformed("integer out of range"))
+    }
+
+    /// How many items follow, each of at least `least` bytes: never more than the input can hold.
+    pub(crate) fn count(&mut self, least: usize) -> Result<usize, Malformed> {
+        let count: usize = self.small()?;
+        if count > self.rest.len() / least.max(1) {
+            return Err(Malformed("more items than bytes"));
+        }
+        Ok(count)
+    }
+
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
+        let len = self.count(1)?;
+        self.take(len)
+    }
+
+    pub(crate) fn text(&mut self) -> Result<String, Malformed> {
+        std::str::from_utf8(self.bytes()?).map(str::to_owned).map_err(|_| Malformed("text is not UTF-8"))
+    }
+
+    pub(crate) fn metric(&mut self) -> Result<MetricId, Malformed> {
+        self.array::<16>().map(metric_from)
+    }
+}
+
+/// The identifier of sixteen bytes.
+pub(crate) const fn metric_from(bytes: [u8; 16]) -> MetricId {
+    MetricId(uuid::Uuid::from_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_survive_at_the_ends_of_their_range() {
+        for value in [0, 1, 127, 128, u64::MAX >> 1, u64::MAX] {
+            let mut buf = Vec::new();
+            put_unsigned(&mut buf, value);
+            assert_eq!(Reader::new(&buf).unsigned(), Ok(value));
+        }
+        for value in [0, -1, 63, 64, -64, -65, i64::MAX, i64::MIN] {
+            let mut buf = Vec::new();
+            put_signed(&mut buf, value);
+            assert_eq!(Reader::new(&buf).signed(), Ok(value));
+        }
+    }
+
+    #[test]
+    fn an_integer_of_too_many_bits_is_refused() {
+        assert!(Reader::new(&[0xff; 11]).unsigned().is_err());
+        assert!(
+            Reader::new(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02]).unsigned().is_err()
+        );
+    }
+
+    #[test]
+    fn a_count_beyond_the_input_is_refused_before_anything_is_allocated() {
+        let mut buf = Vec::new();
+        put_unsigned(&mut buf, 1 << 40);
+        assert!(Reader::new(&buf).count(1).is_err());
+    }
+
+    #[test]
+    fn every_metric_has_one_shard_and_shards_are_evenly_used() {
+        let mut used = [0u32; 16];
+        for number in 0..4_096u128 {
+            let shard = shard_of(MetricId(uuid::Uuid::from_u128(number)), 16);
+            used[shard as usize] += 1;
+        }
+        assert!(used.iter().all(|count| (150..400).contains(count)), "{used:?}");
+    }
+}

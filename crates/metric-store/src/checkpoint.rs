@@ -1,0 +1,153 @@
+//! Checkpoints: what changed since the last one goes into a segment, so that the log before it can go.
+//!
+//! The head stays open meanwhile: each metric is copied at its own moment, with the number of the last commit it
+//! includes, and replay leaves out what a copy includes.
+
+use std::sync::Arc;
+
+use nephos_model::{Clock, MetricId, Timestamp};
+
+use crate::contract::StoreError;
+use crate::files::remove;
+use crate::head::MetricState;
+use crate::instrument;
+use crate::log::{list_logs, log_path};
+use crate::pack::{seal_and_pack, unpackable};
+use crate::segment::{Segment, SegmentWriter};
+use crate::shard::Shard;
+
+/// Metrics that are copied under one lock.
+const BATCH: usize = 256;
+
+/// What of a metric is in the new segment.
+enum Written {
+    Deleted { metric: MetricId, commit: u64 },
+    Sealed { metric: MetricId, commit: u64, born_after: u64, sealed: Timestamp },
+}
+
+/// A metric as the head had it at one moment.
+enum Copied {
+    Deleted { commit: u64 },
+    Live(Box<MetricState>),
+}
+
+/// Writes a segment and forgets the log files before `log_from`.
+pub(crate) fn checkpoint(shard: &Shard, log_from: u64, clock: &dyn Clock) -> Result<(), StoreError> {
+    let start = clock.monotonic();
+    let mut manifest = shard.manifest();
+    if shard.is_closing() {
+        return Err(StoreError::Closed);
+    }
+    let changed = changed_metrics(shard);
+    if !changed.is_empty() {
+        let number = manifest.next_segment;
+        let mut writer = SegmentWriter::create(&shard.folder, shard.number, number)?;
+        let mut written = Vec::with_capacity(changed.len());
+        for ids in changed.chunks(BATCH) {
+            if shard.is_closing() {
+                return Err(StoreError::Closed);
+            }
+            for (metric, copy) in copies(shard, ids) {
+                written.push(write_one(shard, &mut writer, metric, copy)?);
+            }
+        }
+        let size = writer.finish()?;
+        let segment = Arc::new(Segment::open(&shard.folder, shard.number, number)?);
+        let mut next = manifest.clone();
+        next.segments.push(number);
+        next.next_segment += 1;
+        next.log_from = log_from;
+        next.commit = shard.head().commit;
+        // Should this fail, the new manifest may be in force all the same: its segment's number is not used again.
+        manifest.next_segment += 1;
+        next.store(&shard.folder)?;
+        *manifest = next;
+        let mut segments = shard.segments().as_ref().clone();
+        segments.push(segment);
+        shard.set_segments(segments);
+        for batch in written.chunks(BATCH) {
+            settle(shard, batch);
+        }
+        instrument::segment_written("checkpoint", size, clock.monotonic().saturating_sub(start));
+    } else if log_from > manifest.log_from {
+        let mut next = manifest.clone();
+        next.log_from = log_from;
+        next.commit = shard.head().commit;
+        next.store(&shard.folder)?;
+        *manifest = next;
+    }
+    for seq in list_logs(&shard.folder)?.into_iter().take_while(|seq| *seq < log_from) {
+        remove(&log_path(&shard.folder, seq))?;
+    }
+    Ok(())
+}
+
+/// Metrics that segments do not hold as they are, ascending.
+fn changed_metrics(shard: &Shard) -> Vec<MetricId> {
+    let head = shard.head();
+    let changed =
+        head.metrics.iter().filter(|(_, state)| state.commit > state.stored).map(|(metric, _)| *metric);
+    let mut ids: Vec<MetricId> = changed.chain(head.deleted.keys().copied()).collect();
+    drop(head);
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+fn copies(shard: &Shard, ids: &[MetricId]) -> Vec<(MetricId, Copied)> {
+    let head = shard.head();
+    ids.iter()
+        .filter_map(|metric| match (head.metrics.get(metric), head.deleted.get(metric)) {
+            (Some(state), _) => Some((*metric, Copied::Live(Box::new(state.clone())))),
+            (None, Some(commit)) => Some((*metric, Copied::Deleted { commit: *commit })),
+            (None, None) => None,
+        })
+        .collect()
+}
+
+fn write_one(
+    shard: &Shard,
+    writer: &mut SegmentWriter,
+    metric: MetricId,
+    copy: Copied,
+) -> Result<Written, StoreError> {
+    match copy {
+        Copied::Deleted { commit } => {
+            writer.push(metric, commit, None)?;
+            Ok(Written::Deleted { metric, commit })
+        }
+        Copied::Live(mut state) => {
+            let content = seal_and_pack(&mut state).map_err(|error| unpackable(&shard.folder, error))?;
+            writer.push(metric, state.commit, Some(&content))?;
+            let MetricState { commit, born_after, sealed, .. } = *state;
+            Ok(Written::Sealed { metric, commit, born_after, sealed })
+        }
+    }
+}
+
+/// The segment counts: the head lets go what it has from it.
+fn settle(shard: &Shard, written: &[Written]) {
+    let mut head = shard.head_mut();
+    for copy in written {
+        match copy {
+            Written::Deleted { metric, commit } => {
+                if head.deleted.get(metric) == Some(commit) {
+                    head.deleted.remove(metric);
+                }
+            }
+            Written::Sealed { metric, commit, born_after, sealed } => {
+                if head.deleted.get(metric).is_some_and(|deleted| deleted <= commit) {
+                    head.deleted.remove(metric);
+                }
+                // Not if it was deleted and born again meanwhile.
+                let same_life = |state: &&mut MetricState| state.born_after == *born_after;
+                if let Some(state) = head.metrics.get_mut(metric).filter(same_life) {
+                    state.stored = *commit;
+                    if state.sealed < *sealed {
+                        state.seal(*sealed);
+                    }
+                }
+            }
+        }
+    }
+}

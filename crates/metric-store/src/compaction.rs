@@ -1,0 +1,251 @@
+//! Compaction: neighbouring segments become one. Chunks of a metric are joined into larger ones, deleted metrics
+//! and expired buckets are left behind.
+//!
+//! A metric's chunks never overlap between segments (each checkpoint takes what the one before left), so joining
+//! them needs no decision about which is newer.
+
+use std::iter::Peekable;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use nephos_model::{Clock, Granularity, Timestamp};
+use nephos_timeseries::{BucketColumns, decode_columns};
+
+use crate::contract::StoreError;
+use crate::files::remove;
+use crate::instrument;
+use crate::pack::{CHUNK_ROWS, pack_chunks, unpackable};
+use crate::segment::{ChunkRef, Content, Entry, EntryData, PackedChunk, Segment, SegmentWriter};
+use crate::shard::Shard;
+
+/// So many neighbours of about one size are merged.
+const FAN_IN: usize = 4;
+/// Segments up to this size count as equally small.
+const SMALLEST: u64 = 1 << 20;
+
+/// Merges neighbouring segments as long as there are enough of one size, or all into one.
+pub(crate) fn compact(shard: &Shard, full: bool, clock: &dyn Clock) -> Result<(), StoreError> {
+    loop {
+        let segments = shard.segments();
+        let Some(range) = next_range(&segments, full) else { return Ok(()) };
+        merge(shard, &segments, range, clock)?;
+        if full {
+            return Ok(());
+        }
+    }
+}
+
+/// What to merge next. A segment with a damaged index is left alone: what could not be read would be lost with it.
+fn next_range(segments: &[Arc<Segment>], full: bool) -> Option<Range<usize>> {
+    let mut start = 0;
+    segments.chunk_by(|left, right| left.is_broken() == right.is_broken()).find_map(|part| {
+        let range = start..start + part.len();
+        start = range.end;
+        let sizes: Vec<u64> = part.iter().map(|segment| segment.size).collect();
+        match (part.first()?.is_broken(), full) {
+            (true, _) => None,
+            (false, true) => Some(range),
+            (false, false) => {
+                choose(&sizes).map(|chosen| range.start + chosen.start..range.start + chosen.end)
+            }
+        }
+    })
+}
+
+/// Neighbours that are worth merging: [`FAN_IN`] of one size class, with smaller ones between and beside them. So a
+/// byte is written once for each class, and no class has many segments.
+fn choose(sizes: &[u64]) -> Option<Range<usize>> {
+    let class = |size: &u64| (size / SMALLEST).checked_ilog(FAN_IN as u64).map_or(0, |log| log + 1);
+    let classes: Vec<u32> = sizes.iter().map(class).collect();
+    let highest = classes.iter().copied().max()?;
+    (0..=highest).find_map(|limit| {
+        let runs = classes.chunk_by(|left, right| (*left <= limit) == (*right <= limit));
+        let mut start = 0;
+        runs.map(|run| {
+            start += run.len();
+            (run, start - run.len()..start)
+        })
+        .find(|(run, _)| run.iter().filter(|class| **class == limit).count() >= FAN_IN)
+        .map(|(_, range)| range)
+    })
+}
+
+fn merge(
+    shard: &Shard,
+    segments: &[Arc<Segment>],
+    range: Range<usize>,
+    clock: &dyn Clock,
+) -> Result<(), StoreError> {
+    let start = clock.monotonic();
+    let sources = segments.get(range.clone()).unwrap_or_default();
+    let mut manifest = shard.manifest();
+    if shard.is_closing() {
+        return Err(StoreError::Closed);
+    }
+    let number = manifest.next_segment;
+    let mut writer = SegmentWriter::create(&shard.folder, shard.number, number)?;
+    let mut merger = Merger { shard, oldest: range.start == 0, cursors: Vec::with_capacity(sources.len()) };
+    for segment in sources {
+        merger.cursors.push((segment, segment.entries(&shard.damage).peekable()));
+    }
+    while let Some(entries) = merger.next_metric() {
+        if shard.is_closing() {
+            return Err(StoreError::Closed);
+        }
+        merger.write(&mut writer, &entries)?;
+    }
+    drop(merger);
+    if sources.iter().any(|segment| segment.is_broken()) {
+        // Found just now: the next round goes around it.
+        return Ok(());
+    }
+    let size = writer.finish()?;
+    let merged = Arc::new(Segment::open(&shard.folder, shard.number, number)?);
+
+    let gone: Vec<u64> = sources.iter().map(|segment| segment.number).collect();
+    let mut next = manifest.clone();
+    // A segment that could not be opened keeps its place in the manifest.
+    let at = next.segments.iter().position(|number| gone.contains(number)).unwrap_or(0);
+    next.segments.retain(|number| !gone.contains(number));
+    next.segments.insert(at.min(next.segments.len()), number);
+    next.next_segment += 1;
+    // Should this fail, the new manifest may be in force all the same: its segment's number is not used again.
+    manifest.next_segment += 1;
+    next.store(&shard.folder)?;
+    *manifest = next;
+    let mut live = segments.to_vec();
+    live.splice(range, [merged]);
+    shard.set_segments(live);
+    for segment in sources {
+        remove(&segment.path)?;
+    }
+    instrument::segment_written("compaction", size, clock.monotonic().saturating_sub(start));
+    Ok(())
+}
+
+/// Walks several segments together, metric by metric.
+struct Merger<'a, I: Iterator<Item = Entry>> {
+    shard: &'a Shard,
+    /// Whether no older segment is left out.
+    oldest: bool,
+    cursors: Vec<(&'a Arc<Segment>, Peekable<I>)>,
+}
+
+impl<'a, I: Iterator<Item = Entry>> Merger<'a, I> {
+    /// All entries of the least metric not yet seen, oldest first.
+    fn next_metric(&mut self) -> Option<Vec<(&'a Arc<Segment>, Entry)>> {
+        let least = self
+            .cursors
+            .iter_mut()
+            .filter_map(|(_, entries)| entries.peek().map(|entry| entry.metric))
+            .min()?;
+        let take = |(segment, entries): &mut (&'a Arc<Segment>, Peekable<I>)| {
+            entries.next_if(|entry| entry.metric == least).map(|entry| (*segment, entry))
+        };
+        Some(self.cursors.iter_mut().filter_map(take).collect())
+    }
+
+    fn write(
+        &self,
+        writer: &mut SegmentWriter,
+        entries: &[(&Arc<Segment>, Entry)],
+    ) -> Result<(), StoreError> {
+        let Some((newest_segment, newest)) = entries.last() else { return Ok(()) };
+        let Some(data) = &newest.data else {
+            // Older segments may still hold the metric.
+            return if self.oldest { Ok(()) } else { writer.push(newest.metric, newest.commit, None) };
+        };
+        // What is not in the head was deleted, and a newer segment or the log says so.
+        let Some(kept_from) = self.kept_from(newest) else { return Ok(()) };
+        let state = newest_segment.read(data.state_offset, data.state_len as usize)?;
+        let mut granularities = Vec::with_capacity(kept_from.len());
+        for (granularity, first_kept) in kept_from {
+            let chunks = entries.iter().filter(|(_, entry)| entry.commit > data.born_after);
+            let chunks = chunks.flat_map(|(segment, entry)| {
+                chunks_of(entry.data.as_ref(), granularity).map(move |chunk| (*segment, chunk))
+            });
+            let joined = join(&self.shard.folder, chunks.filter(|(_, chunk)| chunk.last >= first_kept))?;
+            if !joined.is_empty() {
+                granularities.push((granularity, joined));
+            }
+        }
+        let content = Content { born_after: data.born_after, granularities, state };
+        writer.push(newest.metric, newest.commit, Some(&content))
+    }
+
+    /// Granularities of a metric that lives, and the oldest bucket of each that is still kept.
+    fn kept_from(&self, newest: &Entry) -> Option<Vec<(Granularity, Timestamp)>> {
+        let head = self.shard.head();
+        let state = head.metrics.get(&newest.metric)?;
+        // Born again since: this is the former life.
+        if newest.commit <= state.born_after {
+            return None;
+        }
+        let items = state.policy.definition.iter();
+        Some(items.map(|item| (item.granularity, state.first_kept(item))).collect())
+    }
+}
+
+/// Chunks of one granularity, in the order of time.
+pub(crate) fn chunks_of(
+    data: Option<&EntryData>,
+    granularity: Granularity,
+) -> impl Iterator<Item = ChunkRef> + '_ {
+    let of_it = data.and_then(|data| data.granularities.iter().find(|(its, _)| *its == granularity));
+    of_it.into_iter().flat_map(|(_, chunks)| chunks.iter().copied())
+}
+
+/// Copies large chunks, joins small ones. A damaged chunk is copied as it is: reading it names the damage.
+fn join<'a>(
+    folder: &Path,
+    chunks: impl Iterator<Item = (&'a Arc<Segment>, ChunkRef)>,
+) -> Result<Vec<PackedChunk>, StoreError> {
+    let mut joined = Vec::new();
+    let mut open = BucketColumns::default();
+    for (segment, chunk) in chunks {
+        let bytes = segment.read(chunk.offset, chunk.len as usize)?;
+        let large = open.is_empty() && chunk.rows as usize * 2 > CHUNK_ROWS;
+        let small = if large { None } else { decode_columns(&bytes, None).ok() };
+        match small {
+            Some(part) if open.is_empty() => open = part,
+            Some(part) => open.overwrite(&part),
+            None => {
+                joined.append(&mut close(folder, &mut open)?);
+                joined.push(PackedChunk { first: chunk.first, last: chunk.last, rows: chunk.rows, bytes });
+            }
+        }
+        if open.len() >= CHUNK_ROWS {
+            joined.append(&mut close(folder, &mut open)?);
+        }
+    }
+    joined.append(&mut close(folder, &mut open)?);
+    Ok(joined)
+}
+
+fn close(folder: &Path, open: &mut BucketColumns) -> Result<Vec<PackedChunk>, StoreError> {
+    pack_chunks(std::mem::take(open)).map_err(|error| unpackable(folder, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_neighbours_of_one_size_class_are_merged() {
+        let mib = SMALLEST;
+        for (sizes, expected) in [
+            (vec![], None),
+            (vec![1, 1, 1], None),
+            (vec![1, 1, 1, 1], Some(0..4)),
+            (vec![50 * mib, 1, 1, 1], None),
+            (vec![50 * mib, 1, 1, 1, 1], Some(1..5)),
+            (vec![2 * mib, 2 * mib, 2 * mib, 1], None),
+            (vec![50 * mib, 2 * mib, 2 * mib, 1, 2 * mib, 3 * mib, 1], Some(1..7)),
+            (vec![1, 1, 1, 1, 50 * mib, 1], Some(0..4)),
+            (vec![50 * mib, 2 * mib, 2 * mib, 2 * mib, 1, 1, 1], None),
+        ] {
+            assert_eq!(choose(&sizes), expected, "{sizes:?}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Counters and latencies of the store, named in one place.
+
+use std::time::Duration;
+
+use metrics::{counter, gauge, histogram};
+
+use crate::contract::{AppendReport, StoreError};
+
+/// An append was answered with success.
+pub(crate) fn appended(report: AppendReport) {
+    counter!("nephos_store_received_measures_total").increment(report.accepted + report.late);
+    counter!("nephos_store_accepted_measures_total").increment(report.accepted);
+    counter!("nephos_store_dropped_measures_total", "reason" => "late").increment(report.late);
+}
+
+/// Series were read.
+pub(crate) fn queried(series: u64, points: u64, took: Duration) {
+    counter!("nephos_store_queried_series_total").increment(series);
+    counter!("nephos_store_emitted_points_total").increment(points);
+    histogram!("nephos_store_query_duration_seconds").record(took.as_secs_f64());
+}
+
+/// A call failed.
+pub(crate) fn failed(operation: &'static str, error: &StoreError) {
+    let kind = match error {
+        StoreError::DiskFull { .. } => "disk_full",
+        StoreError::NoOwner { .. } => "no_owner",
+        StoreError::Remote { .. } => "remote",
+        StoreError::TooLarge { .. } => "too_large",
+        StoreError::Damaged { .. } => "damaged",
+        StoreError::Io { .. } => "io",
+        StoreError::Closed => "closed",
+    };
+    counter!("nephos_store_errors_total", "operation" => operation, "kind" => kind).increment(1);
+}
+
+/// A group of calls was made durable by one sync.
+#[allow(clippy::cast_precision_loss)]
+pub(crate) fn committed(calls: usize, bytes: u64, took: Duration) {
+    counter!("nephos_store_log_commits_total").increment(1);
+    counter!("nephos_store_log_calls_total").increment(calls as u64);
+    counter!("nephos_store_log_bytes_total").increment(bytes);
+    histogram!("nephos_store_log_sync_duration_seconds").record(took.as_secs_f64());
+}
+
+/// A shard has so many bytes in logs that no segment holds yet, and so many segments.
+#[allow(clippy::cast_precision_loss)]
+pub(crate) fn shard(number: u32, log_bytes: u64, segments: usize) {
+    let label = number.to_string();
+    gauge!("nephos_store_log_pending_bytes", "shard" => label.clone()).set(log_bytes as f64);
+    gauge!("nephos_store_segments", "shard" => label).set(segments as f64);
+}
+
+/// A segment was written by a checkpoint or a compaction.
+pub(crate) fn segment_written(cause: &'static str, bytes: u64, took: Duration) {
+    counter!("nephos_store_segments_written_total", "cause" => cause).increment(1);
+    counter!("nephos_store_segment_bytes_total", "cause" => cause).increment(bytes);
+    histogram!("nephos_store_segment_duration_seconds", "cause" => cause).record(took.as_secs_f64());
+}
+
+/// Damage was met.
+pub(crate) fn damage() {
+    counter!("nephos_store_damage_total").increment(1);
+}

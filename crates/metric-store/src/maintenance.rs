@@ -1,0 +1,59 @@
+//! The thread that writes segments: checkpoints and compactions of all shards, one after the other, so that they
+//! never take more than one core from ingestion.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use nephos_model::Clock;
+use tokio::sync::oneshot;
+
+use crate::checkpoint::checkpoint;
+use crate::compaction::compact;
+use crate::contract::StoreError;
+use crate::files::io_error;
+use crate::options::StoreOptions;
+use crate::shard::Shard;
+
+const QUEUE: usize = 4_096;
+
+/// A checkpoint, and the compaction that may follow it.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) shard: Arc<Shard>,
+    /// Log files before this one are no longer needed when the segment counts.
+    pub(crate) log_from: u64,
+    /// Their bytes.
+    pub(crate) covered: u64,
+    /// Merge all segments into one.
+    pub(crate) full: bool,
+    pub(crate) reply: Option<oneshot::Sender<Result<(), StoreError>>>,
+}
+
+/// Starts the thread; it ends when all senders are gone.
+pub(crate) fn start(options: &StoreOptions) -> Result<(SyncSender<Job>, JoinHandle<()>), StoreError> {
+    let (jobs, queue) = sync_channel(QUEUE);
+    let clock = Arc::clone(&options.clock);
+    let thread = std::thread::Builder::new()
+        .name("segments".to_owned())
+        .spawn(move || run(&queue, clock.as_ref()))
+        .map_err(io_error("start the segments' thread of", &options.folder))?;
+    Ok((jobs, thread))
+}
+
+fn run(queue: &Receiver<Job>, clock: &dyn Clock) {
+    for job in queue {
+        let Job { shard, log_from, covered, full, reply } = job;
+        let done = checkpoint(&shard, log_from, clock);
+        shard.end_checkpoint(covered, done.is_err());
+        let done = done.and_then(|()| compact(&shard, full, clock));
+        shard.show();
+        match (done, reply) {
+            (done, Some(reply)) => drop(reply.send(done)),
+            (Err(StoreError::Closed) | Ok(()), None) => {}
+            (Err(error), None) => {
+                tracing::warn!(error = %error, shard = shard.number, "segments could not be written; tried again later");
+            }
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! From a metric in memory to what a segment holds of it, and back.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use nephos_model::{Granularity, Timestamp};
+use nephos_timeseries::{
+    ArchivePolicy, BucketColumns, Chunk, CodecError, PolicyItem, RawBuffer, aggregate, decode_raw,
+    encode_columns, encode_raw,
+};
+
+use crate::bytes::{Malformed, Reader, put_bytes, put_signed, put_unsigned};
+use crate::contract::StoreError;
+use crate::files::io_error;
+use crate::head::MetricState;
+use crate::runs::{put_policy, read_granularity, read_policy};
+use crate::segment::{Content, EntryData, PackedChunk, Segment};
+
+const STATE_VERSION: u8 = 1;
+/// Rows of a full chunk: small enough that a short read unpacks little, large enough to pack well.
+pub(crate) const CHUNK_ROWS: usize = 4_096;
+const RAW_ROWS: usize = 1 << 16;
+
+/// An error of packing: chunks are kept far below the codec's limits, so this is a bug rather than bad input.
+pub(crate) fn unpackable(path: &Path, error: CodecError) -> StoreError {
+    io_error("pack aggregates for", path)(std::io::Error::other(error))
+}
+
+/// Aggregates what can't change any more, and packs it and the rest of the metric. Afterwards `state` is what the
+/// head will hold when the segment counts.
+pub(crate) fn seal_and_pack(state: &mut MetricState) -> Result<Content, CodecError> {
+    let mut granularities = Vec::new();
+    if state.window > state.sealed {
+        let policy = Arc::clone(&state.policy);
+        for item in &policy.definition {
+            let from = state.sealed.floor(item.granularity).max(state.first_kept(item));
+            let buckets = buckets(state, item.granularity, from, Some(state.window), &policy);
+            let chunks = pack_chunks(buckets)?;
+            if !chunks.is_empty() {
+                granularities.push((item.granularity, chunks));
+            }
+        }
+        state.seal(state.window);
+    }
+    Ok(Content { born_after: state.born_after, granularities, state: put_state(state)? })
+}
+
+/// Buckets from raw measures: those that start at or after `from` (a bucket start), and before the bucket that
+/// holds `until`.
+fn buckets(
+    state: &MetricState,
+    granularity: Granularity,
+    from: Timestamp,
+    until: Option<Timestamp>,
+    policy: &ArchivePolicy,
+) -> BucketColumns {
+    let RawBuffer { timestamps, values } = &state.raw;
+    let end = until.map_or(timestamps.len(), |until| {
+        let until = until.floor(granularity);
+        timestamps.partition_point(|timestamp| *timestamp < until)
+    });
+    let mut out = BucketColumns::new(&policy.methods);
+    let (timestamps, values) =
+        (timestamps.get(..end).unwrap_or_default(), values.get(..end).unwrap_or_default());
+    aggregate(timestamps, values, None, granularity, from, &mut out);
+    out
+}
+
+/// Splits buckets into chunks and packs them.
+pub(crate) fn pack_chunks(mut buckets: BucketColumns) -> Result<Vec<PackedChunk>, CodecError> {
+    let mut chunks = Vec::with_capacity(buckets.len().div_ceil(CHUNK_ROWS));
+    while !buckets.is_empty() {
+        let part = match buckets.starts().get(CHUNK_ROWS).copied() {
+            Some(next) => buckets.split_before(next),
+            None => std::mem::take(&mut buckets),
+        };
+        let (Some(first), Some(last)) = (part.starts().first(), part.starts().last()) else { break };
+        chunks.push(PackedChunk {
+            first: *first,
+            last: *last,
+            rows: u32::try_from(part.len()).unwrap_or(u32::MAX),
+            bytes: encode_columns(&part)?,
+        });
+    }
+    Ok(chunks)
+}
+
+fn put_state(state: &MetricState) -> Result<Vec<u8>, CodecError> {
+    let mut buf = vec![STATE_VERSION];
+    put_policy(&mut buf, &state.policy);
+    put_signed(&mut buf, state.window.as_nanos());
+    put_signed(&mut buf, state.sealed.as_nanos());
+    put_unsigned(&mut buf, state.low_water.len() as u64);
+    for (granularity, mark) in &state.low_water {
+        put_signed(&mut buf, granularity.as_nanos());
+        put_signed(&mut buf, mark.as_nanos());
+    }
+    let RawBuffer { timestamps, values } = &state.raw;
+    put_unsigned(&mut buf, timestamps.len().div_ceil(RAW_ROWS) as u64);
+    for (timestamps, values) in timestamps.chunks(RAW_ROWS).zip(values.chunks(RAW_ROWS)) {
+        put_bytes(&mut buf, &encode_raw(timestamps, values)?);
+    }
+    let crc = crc32fast::hash(&buf);
+    buf.extend_from_slice(&crc.to_le_bytes());
+    Ok(buf)
+}
+
+/// Reads a metric's state as a segment holds it.
+pub(crate) fn read_state(bytes: &[u8], commit: u64, born_after: u64) -> Result<MetricState, Malformed> {
+    let (body, crc) = bytes.split_last_chunk::<4>().ok_or(Malformed("state is cut short"))?;
+    if crc32fast::hash(body) != u32::from_le_bytes(*crc) {
+        return Err(Malformed("checksum of a metric's state"));
+    }
+    let mut reader = Reader::new(body);
+    if reader.u8()? != STATE_VERSION {
+        return Err(Malformed("unknown version of a metric's state"));
+    }
+    let policy = Arc::new(read_policy(&mut reader)?);
+    let window = Timestamp::from_nanos(reader.signed()?);
+    let sealed = Timestamp::from_nanos(reader.signed()?);
+    let count = reader.count(2)?;
+    let mut low_water = Vec::with_capacity(count);
+    for _ in 0..count {
+        low_water.push((read_granularity(&mut reader)?, Timestamp::from_nanos(reader.signed()?)));
+    }
+    let mut raw = RawBuffer::default();
+    for _ in 0..reader.count(1)? {
+        let part = decode_raw(reader.bytes()?).map_err(|_| Malformed("raw measures of a metric"))?;
+        raw.timestamps.extend(part.timestamps);
+        raw.values.extend(part.values);
+    }
+    reader.finish()?;
+    if !raw.timestamps.is_sorted_by(|earlier, later| earlier < later) {
+        return Err(Malformed("raw measures of a metric are out of order"));
+    }
+    raw.timestamps.shrink_to_fit();
+    raw.values.shrink_to_fit();
+    Ok(MetricState { policy, raw, window, sealed, low_water, commit, born_after, stored: commit })
+}
+
+/// What can still be known of a metric whose state is damaged: chunks say which granularities and methods it has, and
+/// until when. Raw measures that no chunk holds are lost; the next append brings the policy.
+pub(crate) fn salvage(segment: &Segment, commit: u64, data: &EntryData) -> MetricState {
+    let chunks = || {
+        data.granularities
+            .iter()
+            .flat_map(|(granularity, chunks)| chunks.iter().map(move |chunk| (granularity, chunk)))
+    };
+    let ends = chunks().map(|(granularity, chunk)| chunk.last.plus_nanos(granularity.as_nanos()));
+    let sealed = ends.max().unwrap_or(Timestamp::MIN);
+    let methods = chunks().find_map(|(_, chunk)| {
+        let bytes = segment.read(chunk.offset, chunk.len as usize).ok()?;
+        Some(Chunk::parse(&bytes).ok()?.methods().collect())
+    });
+    let items = data
+        .granularities
+        .iter()
+        .map(|(granularity, _)| PolicyItem { granularity: *granularity, points: None });
+    let policy = ArchivePolicy {
+        name: String::new(),
+        back_window: 0,
+        definition: items.collect(),
+        methods: methods.unwrap_or_default(),
+    };
+    MetricState {
+        policy: Arc::new(policy),
+        raw: RawBuffer::default(),
+        window: sealed,
+        sealed,
+        low_water: Vec::new(),
+        commit,
+        born_after: data.born_after,
+        stored: commit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nephos_model::Measure;
+    use nephos_timeseries::{AggregationMethod, PolicyItem, Stat};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::contract::Run;
+    use crate::head::Head;
+
+    fn state() -> MetricState {
+        let mut head = Head::default();
+        let metric = nephos_model::MetricId::random();
+        let minute = Granularity::from_secs(60).unwrap();
+        let policy = |points| {
+            Arc::new(ArchivePolicy {
+                name: "p".to_owned(),
+                back_window: 1,
+                definition: vec![PolicyItem { granularity: minute, points }],
+                methods: vec![AggregationMethod::plain(Stat::Mean), AggregationMethod::rate(Stat::Mean)],
+            })
+        };
+        for (commit, points) in [(1, Some(5)), (2, None)] {
+            let measures = (0..200u32)
+                .map(|at| Measure::new(Timestamp::from_secs(i64::from(at) * 7), f64::from(at) * 0.1))
+                .collect();
+            head.append(commit, Run { metric, policy: policy(points), measures });
+        }
+        head.metrics.remove(&metric).unwrap()
+    }
+
+    #[test]
+    fn a_state_comes_back_as_it_was_packed() {
+        let mut state = state();
+        assert_eq!(state.low_water.len(), 1);
+        let content = seal_and_pack(&mut state).unwrap();
+        assert_eq!(state.sealed, state.window);
+        let read = read_state(&content.state, state.commit, state.born_after).unwrap();
+        assert_eq!(read.raw, state.raw);
+        assert_eq!(read.policy, state.policy);
+        assert_eq!((read.window, read.sealed), (state.window, state.sealed));
+        assert_eq!(read.low_water, state.low_water);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(
+            noise in prop::collection::vec(any::<u8>(), 0..200),
+            at in any::<prop::sample::Index>(),
+            flip in 1..=u8::MAX,
+        ) {
+            prop_assert!(read_state(&noise, 1, 0).is_err());
+            let mut bytes = seal_and_pack(&mut state()).unwrap().state;
+            // Behind the checksum's back, to reach the parser itself.
+            let body = bytes.len() - 4;
+            bytes[at.index(body)] ^= flip;
+            let crc = crc32fast::hash(&bytes[..body]);
+            bytes[body..].copy_from_slice(&crc.to_le_bytes());
+            let _outcome = read_state(&bytes, 1, 0).is_ok();
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Reading: what segments hold before a metric's sealed edge, then aggregates of its raw measures, cut to what the
+//! policy of the request still shows, regrouped if asked.
+
+use std::cell::OnceCell;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nephos_model::{Granularity, Timestamp};
+use nephos_timeseries::{
+    AggregationMethod, BucketColumns, PolicyItem, RawBuffer, aggregate, decode_columns, resample, window,
+};
+
+use crate::compaction::chunks_of;
+use crate::contract::{Series, SeriesPoints, SeriesRequest, StoreError};
+use crate::head::MetricState;
+use crate::segment::{Entry, Segment};
+use crate::shard::{Segments, Shard};
+
+/// Points that one call may still read.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    used: AtomicU64,
+    limit: u64,
+}
+
+impl Budget {
+    pub(crate) const fn new(limit: u64) -> Self {
+        Self { used: AtomicU64::new(0), limit }
+    }
+
+    /// Points read so far.
+    pub(crate) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, points: usize) -> Result<(), StoreError> {
+        let size = self.used.fetch_add(points as u64, Ordering::Relaxed) + points as u64;
+        if size > self.limit {
+            return Err(StoreError::TooLarge { what: "a query's points", size, limit: self.limit });
+        }
+        Ok(())
+    }
+}
+
+/// What of a metric one granularity of a request needs from the head.
+struct Part {
+    item: PolicyItem,
+    /// First bucket wanted, and the end.
+    from: Timestamp,
+    stop: Option<Timestamp>,
+    /// Where raw measures take over from segments.
+    sealed: Timestamp,
+    /// The raw measures needed, with the one before them if differences are wanted.
+    raw: RawBuffer,
+}
+
+/// Answers one request.
+pub(crate) fn query(shard: &Shard, request: &SeriesRequest, budget: &Budget) -> Result<Series, StoreError> {
+    let wanted = granularities(request);
+    let empty = |granularity| SeriesPoints { granularity, timestamps: Vec::new(), values: Vec::new() };
+    let (parts, born_after, segments) = {
+        let head = shard.head();
+        match head.metrics.get(&request.metric) {
+            None => return Ok(Series { granularities: wanted.into_iter().map(empty).collect() }),
+            Some(state) => {
+                let parts: Vec<_> =
+                    wanted.into_iter().map(|wanted| (wanted, part(state, request, wanted))).collect();
+                // Under the head's lock: the segments are those that this sealed edge speaks of, or newer ones.
+                (parts, state.born_after, shard.segments())
+            }
+        }
+    };
+    let reading = Reading { shard, request, budget, born_after, segments, entries: OnceCell::new() };
+    let mut granularities = Vec::with_capacity(parts.len());
+    for (granularity, part) in parts {
+        granularities.push(match part {
+            None => empty(granularity),
+            Some(part) => reading.points(part)?,
+        });
+    }
+    Ok(Series { granularities })
+}
+
+/// The granularities asked for, or all of the policy: coarsest first, each once.
+fn granularities(request: &SeriesRequest) -> Vec<Granularity> {
+    let mut wanted = request.granularities.clone();
+    if wanted.is_empty() {
+        wanted = request.policy.definition.iter().map(|item| item.granularity).collect();
+    }
+    wanted.sort_unstable_by(|a, b| b.cmp(a));
+    wanted.dedup();
+    wanted
+}
+
+/// `None` if the metric does not keep this granularity or method.
+fn part(state: &MetricState, request: &SeriesRequest, granularity: Granularity) -> Option<Part> {
+    let kept = state.policy.item(granularity).filter(|_| state.policy.methods.contains(&request.method))?;
+    let item = *request.policy.item(granularity).unwrap_or(kept);
+    let (start, stop) = match request.resample {
+        Some(by) => by.input_window(request.start, request.stop),
+        None => (request.start, request.stop),
+    };
+    let start = start.map_or(Timestamp::MIN, |start| start.floor(granularity));
+    // A policy that just grew shows no more than the one before it kept.
+    let from = start.max(state.first_kept(&item)).max(state.first_kept(kept));
+    let sealed = state.sealed.floor(granularity);
+    let Range { start, end } = raw_range(state, from.max(sealed), stop, request.method);
+    let raw = RawBuffer {
+        timestamps: state.raw.timestamps.get(start..end).unwrap_or_default().to_vec(),
+        values: state.raw.values.get(start..end).unwrap_or_default().to_vec(),
+    };
+    Some(Part { item, from, stop, sealed, raw })
+}
+
+/// Raw measures of the buckets from `from` to the last that starts before `stop`.
+fn raw_range(
+    state: &MetricState,
+    from: Timestamp,
+    stop: Option<Timestamp>,
+    method: AggregationMethod,
+) -> Range<usize> {
+    let times = &state.raw.timestamps;
+    let start = times.partition_point(|timestamp| *timestamp < from);
+    let start = start.saturating_sub(usize::from(method.rate));
+    let end = match (stop, state.policy.coarsest()) {
+        // The last bucket may reach one coarsest granularity beyond.
+        (Some(stop), Some(coarsest)) => {
+            let end = stop.plus_nanos(coarsest.as_nanos());
+            times.partition_point(|timestamp| *timestamp < end)
+        }
+        _ => times.len(),
+    };
+    start..end.max(start)
+}
+
+struct Reading<'a> {
+    shard: &'a Shard,
+    request: &'a SeriesRequest,
+    budget: &'a Budget,
+    born_after: u64,
+    segments: Segments,
+    /// What the segments hold of the metric, once it was looked for.
+    entries: OnceCell<Vec<(Arc<Segment>, Entry)>>,
+}
+
+impl Reading<'_> {
+    fn points(&self, part: Part) -> Result<SeriesPoints, StoreError> {
+        let (method, granularity) = (self.request.method, part.item.granularity);
+        let mut timestamps = Vec::new();
+        let mut values = Vec::new();
+        self.read_segments(&part, &mut timestamps, &mut values)?;
+
+        self.budget.take(part.raw.len())?;
+        let mut buckets = BucketColumns::new(&[method]);
+        let from = part.from.max(part.sealed);
+        aggregate(&part.raw.timestamps, &part.raw.values, None, granularity, from, &mut buckets);
+        for (start, value) in buckets.points(method) {
+            if start >= from && part.stop.is_none_or(|stop| start < stop) {
+                timestamps.push(start);
+                values.push(value);
+            }
+        }
+        if let Some(by) = self.request.resample {
+            (timestamps, values) = resample(&timestamps, &values, method, by);
+            let shown = window(&timestamps, self.request.start, self.request.stop, by);
+            timestamps = timestamps.get(shown.clone()).unwrap_or_default().to_vec();
+            values = values.get(shown).unwrap_or_default().to_vec();
+        }
+        Ok(SeriesPoints { granularity, timestamps, values })
+    }
+
+    fn entries(&self) -> Result<&[(Arc<Segment>, Entry)], StoreError> {
+        if let Some(known) = self.entries.get() {
+            return Ok(known);
+        }
+        let mut entries = Vec::with_capacity(self.segments.len());
+        for segment in self.segments.iter() {
+            let found = segment.find(self.request.metric).map_err(|error| match error {
+                StoreError::Damaged { reason, .. } => self.shard.damage.report(&segment.path, reason),
+                other => other,
+            });
+            let found = found?.filter(|entry| entry.commit > self.born_after);
+            entries.extend(found.map(|entry| (Arc::clone(segment), entry)));
+        }
+        Ok(self.entries.get_or_init(|| entries))
+    }
+
+    /// Points before the sealed edge.
+    fn read_segments(
+        &self,
+        part: &Part,
+        timestamps: &mut Vec<Timestamp>,
+        values: &mut Vec<f64>,
+    ) -> Result<(), StoreError> {
+        let until = part.stop.map_or(part.sealed, |stop| stop.min(part.sealed));
+        if part.from >= until {
+            return Ok(());
+        }
+        for (segment, entry) in self.entries()? {
+            let chunks = chunks_of(entry.data.as_ref(), part.item.granularity);
+            for chunk in chunks.filter(|chunk| chunk.last >= part.from && chunk.first < until) {
+                self.budget.take(chunk.rows as usize)?;
+                let bytes = segment.read(chunk.offset, chunk.len as usize)?;
+                let methods = [self.request.method];
+                let unpacked = decode_columns(&bytes, Some(&methods)).map_err(|error| {
+                    let reason = format!("metric {} at byte {}: {error}", self.request.metric, chunk.offset);
+                    self.shard.damage.report(&segment.path, reason)
+                })?;
+                let rows = unpacked.starts().partition_point(|start| *start < part.from);
+                let column = unpacked.column(self.request.method);
+                for (row, start) in unpacked.starts().iter().enumerate().skip(rows) {
+                    if *start >= until {
+                        break;
+                    }
+                    if let Some(value) = column.and_then(|column| column.get(row)) {
+                        timestamps.push(*start);
+                        values.push(value);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

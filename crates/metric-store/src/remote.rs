@@ -1,0 +1,279 @@
+//! The store as seen from a process that owns no shards: each call goes to the owners of the shards it touches.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::join_all;
+use nephos_model::MetricId;
+use nephos_observe::Backoff;
+use reqwest::StatusCode;
+use reqwest::header::CONTENT_TYPE;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::bytes::shard_of;
+use crate::contract::{AppendReport, MetricStore, Run, Series, SeriesRequest, StoreError, StoreStatistics};
+use crate::instrument;
+use crate::options::{Limits, RETRY_AFTER};
+use crate::protocol::{self, Message, decode, encode};
+
+/// Who serves a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Where its routes are: `http://host:port`.
+    pub url: String,
+    /// Epoch of its lease: grows with each change of owner.
+    pub epoch: u64,
+}
+
+/// Finds the owner of a shard.
+#[async_trait]
+pub trait OwnerLookup: Send + Sync + std::fmt::Debug {
+    /// The owner just now; `None` if nobody holds the lease.
+    ///
+    /// # Errors
+    /// What kept it from finding out.
+    async fn owner(&self, shard: u32) -> Result<Option<Owner>, String>;
+}
+
+/// How a [`RemoteStore`] behaves.
+#[derive(Clone, Debug)]
+pub struct RemoteOptions {
+    /// What the owners ask of callers.
+    pub token: SecretString,
+    /// Number of shards of the store, as it was created.
+    pub shards: u32,
+    /// How long a call waits for an owner that answers.
+    pub patience: Duration,
+    /// How long one try may take once the owner has the request.
+    pub timeout: Duration,
+    /// `body` bounds an answer.
+    pub limits: Limits,
+}
+
+impl RemoteOptions {
+    /// Ten seconds for an owner, a minute for its answer.
+    pub fn new(token: SecretString, shards: u32) -> Self {
+        Self {
+            token,
+            shards,
+            patience: Duration::from_secs(10),
+            timeout: Duration::from_secs(60),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// The store over HTTP. All its calls are harmless to repeat, so that one whose connection broke is tried again, at
+/// the new owner if there is one by then.
+#[derive(Debug)]
+pub struct RemoteStore {
+    client: reqwest::Client,
+    owners: Arc<dyn OwnerLookup>,
+    options: RemoteOptions,
+}
+
+/// One try's outcome, when it is not the answer.
+enum Failure {
+    /// Another try may succeed.
+    Again(StoreError),
+    /// It would fail the same way.
+    Final(StoreError),
+}
+
+impl RemoteStore {
+    /// A store whose owners `owners` finds; `client` sets up connections (and TLS).
+    pub fn new(client: reqwest::Client, owners: Arc<dyn OwnerLookup>, options: RemoteOptions) -> Self {
+        Self { client, owners, options }
+    }
+
+    fn shard(&self, metric: MetricId) -> u32 {
+        shard_of(metric, self.options.shards)
+    }
+
+    /// One call at the owner of a shard, repeated until it is answered or patience ends.
+    async fn call<Q: Message, A: Message>(
+        &self,
+        shard: u32,
+        path: &str,
+        request: &Q,
+    ) -> Result<A, StoreError> {
+        let body = Bytes::from(encode(request));
+        if body.len() as u64 > self.options.limits.body {
+            return Err(self.too_large(body.len()));
+        }
+        let deadline = Instant::now() + self.options.patience;
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+        loop {
+            let error = match self.attempt(shard, path, body.clone(), deadline).await {
+                Ok(answer) => return Ok(answer),
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Again(error)) => error,
+            };
+            let delay = backoff.next_delay();
+            if Instant::now() + delay >= deadline {
+                tracing::debug!(error = %error, shard, "no owner answered in time");
+                return Err(StoreError::NoOwner { retry_after: RETRY_AFTER });
+            }
+            sleep(delay).await;
+        }
+    }
+
+    fn too_large(&self, size: usize) -> StoreError {
+        StoreError::TooLarge { what: "a request's bytes", size: size as u64, limit: self.options.limits.body }
+    }
+
+    async fn attempt<A: Message>(
+        &self,
+        shard: u32,
+        path: &str,
+        body: Bytes,
+        deadline: Instant,
+    ) -> Result<A, Failure> {
+        let again =
+            |url: &str, reason: String| Failure::Again(StoreError::Remote { url: url.to_owned(), reason });
+        let owner = match timeout_at(deadline, self.owners.owner(shard)).await {
+            Ok(Ok(Some(owner))) => owner,
+            Ok(Ok(None)) => return Err(Failure::Again(StoreError::NoOwner { retry_after: RETRY_AFTER })),
+            Ok(Err(reason)) => return Err(again("the leases", reason)),
+            Err(_) => return Err(again("the leases", "no answer in time".to_owned())),
+        };
+        let size = body.len();
+        let url = format!("{}/internal/v1/{path}", owner.url.trim_end_matches('/'));
+        let request = self.client.post(&url).bearer_auth(self.options.token.expose_secret());
+        let request =
+            request.header(CONTENT_TYPE, protocol::CONTENT_TYPE).timeout(self.options.timeout).body(body);
+        let answer = request.send().await.map_err(|error| again(&owner.url, describe(&error)))?;
+        let status = answer.status();
+        let bytes = self.read(answer).await.map_err(|reason| again(&owner.url, reason))?;
+        match decode::<Result<A, StoreError>>(&bytes) {
+            Ok(Ok(answer)) => Ok(answer),
+            // It gave the shard up, or is about to.
+            Ok(Err(error @ (StoreError::NoOwner { .. } | StoreError::Closed))) => Err(Failure::Again(error)),
+            Ok(Err(error)) => Err(Failure::Final(error)),
+            Err(_) if status == StatusCode::PAYLOAD_TOO_LARGE => Err(Failure::Final(self.too_large(size))),
+            Err(_) if status.is_server_error() => Err(again(&owner.url, format!("status {status}"))),
+            Err(error) => {
+                let reason = if status.is_success() { error.to_string() } else { format!("status {status}") };
+                Err(Failure::Final(StoreError::Remote { url: owner.url, reason }))
+            }
+        }
+    }
+
+    /// The body, as long as it is not larger than allowed.
+    async fn read(&self, mut answer: reqwest::Response) -> Result<Vec<u8>, String> {
+        let mut bytes = Vec::new();
+        while let Some(part) = answer.chunk().await.map_err(|error| describe(&error))? {
+            if (bytes.len() + part.len()) as u64 > self.options.limits.body {
+                return Err(format!("an answer of more than {} bytes", self.options.limits.body));
+            }
+            bytes.extend_from_slice(&part);
+        }
+        Ok(bytes)
+    }
+
+    /// Splits by shard, keeping the order in each, with each item's place.
+    fn by_shard<T>(
+        &self,
+        items: impl IntoIterator<Item = T>,
+        metric: impl Fn(&T) -> MetricId,
+    ) -> BTreeMap<u32, (Vec<usize>, Vec<T>)> {
+        let mut parts: BTreeMap<u32, (Vec<usize>, Vec<T>)> = BTreeMap::new();
+        for (place, item) in items.into_iter().enumerate() {
+            let (places, of_shard) = parts.entry(self.shard(metric(&item))).or_default();
+            places.push(place);
+            of_shard.push(item);
+        }
+        parts
+    }
+}
+
+/// An error with its causes: the outermost alone says little.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+fn counted<T>(operation: &'static str, done: Result<T, StoreError>) -> Result<T, StoreError> {
+    done.inspect_err(|error| instrument::failed(operation, error))
+}
+
+#[async_trait]
+impl MetricStore for RemoteStore {
+    async fn append(&self, runs: Vec<Run>) -> Result<AppendReport, StoreError> {
+        let parts = self.by_shard(runs, |run| run.metric);
+        let calls = parts.iter().map(|(shard, (_, runs))| self.call(*shard, "append", runs));
+        let mut sum = AppendReport::default();
+        for report in join_all(calls).await {
+            let report: AppendReport = counted("append", report)?;
+            sum.accepted += report.accepted;
+            sum.late += report.late;
+        }
+        Ok(sum)
+    }
+
+    async fn query(&self, requests: Vec<SeriesRequest>) -> Result<Vec<Series>, StoreError> {
+        let mut all = vec![Series::default(); requests.len()];
+        let parts = self.by_shard(requests, |request| request.metric);
+        let calls = parts.iter().map(|(shard, (_, requests))| self.call(*shard, "query", requests));
+        let answers: Vec<Result<Vec<Series>, StoreError>> = join_all(calls).await;
+        for (answer, (shard, (places, _))) in answers.into_iter().zip(&parts) {
+            let series = counted("query", answer)?;
+            if series.len() != places.len() {
+                let reason = format!("{} series instead of {}", series.len(), places.len());
+                return counted(
+                    "query",
+                    Err(StoreError::Remote { url: format!("owner of shard {shard}"), reason }),
+                );
+            }
+            for (place, one) in places.iter().zip(series) {
+                if let Some(slot) = all.get_mut(*place) {
+                    *slot = one;
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    async fn delete(&self, metrics: &[MetricId]) -> Result<(), StoreError> {
+        let parts = self.by_shard(metrics.iter().copied(), |metric| *metric);
+        let calls = parts.iter().map(|(shard, (_, metrics))| self.call(*shard, "delete", metrics));
+        for done in join_all(calls).await {
+            let done: Result<(), StoreError> = done;
+            counted("delete", done)?;
+        }
+        Ok(())
+    }
+
+    async fn statistics(&self) -> Result<StoreStatistics, StoreError> {
+        // Each owner is asked once, however many shards it has.
+        let mut asked: BTreeMap<String, u32> = BTreeMap::new();
+        for shard in 0..self.options.shards {
+            if let Ok(Some(owner)) = self.owners.owner(shard).await {
+                asked.entry(owner.url).or_insert(shard);
+            }
+        }
+        if asked.is_empty() {
+            return counted("statistics", Err(StoreError::NoOwner { retry_after: RETRY_AFTER }));
+        }
+        let mut sum = StoreStatistics::default();
+        let calls = asked.values().map(|shard| self.call(*shard, "statistics", &()));
+        for one in join_all(calls).await {
+            let one: StoreStatistics = counted("statistics", one)?;
+            sum.metrics += one.metrics;
+            sum.accepted += one.accepted;
+            sum.late += one.late;
+            sum.backlog += one.backlog;
+            sum.disk_bytes += one.disk_bytes;
+        }
+        Ok(sum)
+    }
+}

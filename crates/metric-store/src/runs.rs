@@ -1,0 +1,250 @@
+//! Runs as bytes: one shape for a record of the log and for an append that travels to the shard's owner.
+//!
+//! A block of runs names each distinct policy once; timestamps are differences, values are exact.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use nephos_model::{Granularity, Measure, MetricId, Timestamp};
+use nephos_timeseries::{AggregationMethod, ArchivePolicy, PolicyItem};
+
+use crate::bytes::{Malformed, Reader, put_bytes, put_signed, put_unsigned};
+use crate::contract::Run;
+
+/// Appends a policy.
+pub(crate) fn put_policy(buf: &mut Vec<u8>, policy: &ArchivePolicy) {
+    put_bytes(buf, policy.name.as_bytes());
+    put_unsigned(buf, u64::from(policy.back_window));
+    put_unsigned(buf, policy.definition.len() as u64);
+    for item in &policy.definition {
+        put_signed(buf, item.granularity.as_nanos());
+        match item.points {
+            Some(points) => {
+                buf.push(1);
+                put_unsigned(buf, points);
+            }
+            None => buf.push(0),
+        }
+    }
+    put_unsigned(buf, policy.methods.len() as u64);
+    buf.extend(policy.methods.iter().map(|method| method.code()));
+}
+
+/// The method of a code.
+pub(crate) fn read_method(code: u8) -> Result<AggregationMethod, Malformed> {
+    AggregationMethod::from_code(code).ok_or(Malformed("unknown aggregation method"))
+}
+
+/// Reads a granularity.
+pub(crate) fn read_granularity(reader: &mut Reader<'_>) -> Result<Granularity, Malformed> {
+    Granularity::from_nanos(reader.signed()?).ok_or(Malformed("granularity is not positive"))
+}
+
+/// Reads a policy.
+pub(crate) fn read_policy(reader: &mut Reader<'_>) -> Result<ArchivePolicy, Malformed> {
+    let name = reader.text()?;
+    let back_window = reader.small()?;
+    let count = reader.count(2)?;
+    let mut definition = Vec::with_capacity(count);
+    for _ in 0..count {
+        let granularity = read_granularity(reader)?;
+        let points = match reader.u8()? {
+            0 => None,
+            1 => Some(reader.unsigned()?),
+            _ => return Err(Malformed("unknown kind of retention")),
+        };
+        definition.push(PolicyItem { granularity, points });
+    }
+    let codes = reader.bytes()?;
+    let methods = codes.iter().copied().map(read_method).collect::<Result<_, _>>()?;
+    Ok(ArchivePolicy { name, back_window, definition, methods })
+}
+
+/// Policies of one block, each written once.
+#[derive(Debug, Default)]
+pub(crate) struct PolicyTable<'a> {
+    by_pointer: HashMap<*const ArchivePolicy, usize>,
+    by_value: HashMap<&'a ArchivePolicy, usize>,
+    bytes: Vec<u8>,
+}
+
+impl<'a> PolicyTable<'a> {
+    /// The number by which the block refers to this policy.
+    pub(crate) fn number(&mut self, policy: &'a Arc<ArchivePolicy>) -> u64 {
+        let Self { by_pointer, by_value, bytes } = self;
+        let number = *by_pointer.entry(Arc::as_ptr(policy)).or_insert_with(|| {
+            let next = by_value.len();
+            *by_value.entry(policy).or_insert_with(|| {
+                put_policy(bytes, policy);
+                next
+            })
+        });
+        number as u64
+    }
+
+    /// Appends the table.
+    pub(crate) fn put(&self, buf: &mut Vec<u8>) {
+        put_unsigned(buf, self.by_value.len() as u64);
+        buf.extend_from_slice(&self.bytes);
+    }
+}
+
+/// Reads a table of policies.
+pub(crate) fn read_policies(reader: &mut Reader<'_>) -> Result<Vec<Arc<ArchivePolicy>>, Malformed> {
+    let count = reader.count(4)?;
+    let mut policies = Vec::with_capacity(count);
+    for _ in 0..count {
+        policies.push(Arc::new(read_policy(reader)?));
+    }
+    Ok(policies)
+}
+
+/// Appends a block of runs.
+pub(crate) fn put_runs(buf: &mut Vec<u8>, runs: &[Run]) {
+    let mut table = PolicyTable::default();
+    let mut body = Vec::with_capacity(runs.iter().map(|run| 20 + run.measures.len() * 12).sum());
+    let mut base = 0i64;
+    put_unsigned(&mut body, runs.len() as u64);
+    for run in runs {
+        body.extend_from_slice(run.metric.as_bytes());
+        put_unsigned(&mut body, table.number(&run.policy));
+        put_unsigned(&mut body, run.measures.len() as u64);
+        let mut previous = base;
+        for (position, measure) in run.measures.iter().enumerate() {
+            let nanos = measure.timestamp.as_nanos();
+            put_signed(&mut body, nanos.wrapping_sub(previous));
+            previous = nanos;
+            if position == 0 {
+                base = nanos;
+            }
+        }
+        for measure in &run.measures {
+            body.extend_from_slice(&measure.value.to_le_bytes());
+        }
+    }
+    table.put(buf);
+    buf.extend_from_slice(&body);
+}
+
+/// Reads a block of runs.
+pub(crate) fn read_runs(reader: &mut Reader<'_>) -> Result<Vec<Run>, Malformed> {
+    let policies = read_policies(reader)?;
+    let mut base = 0i64;
+    let count = reader.count(18)?;
+    let mut runs = Vec::with_capacity(count);
+    for _ in 0..count {
+        let metric: MetricId = reader.metric()?;
+        let number: usize = reader.small()?;
+        let policy = policies.get(number).map(Arc::clone).ok_or(Malformed("policy is not in the table"))?;
+        let len = reader.count(9)?;
+        let mut measures = Vec::with_capacity(len);
+        let mut previous = base;
+        for position in 0..len {
+            previous = previous.wrapping_add(reader.signed()?);
+            measures.push(Measure::new(Timestamp::from_nanos(previous), 0.0));
+            if position == 0 {
+                base = previous;
+            }
+        }
+        for measure in &mut measures {
+            measure.value = reader.f64()?;
+        }
+        runs.push(Run { metric, policy, measures });
+    }
+    Ok(runs)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_policy_used_by_many_runs_is_written_once() {
+        let policy = |name: &str| {
+            Arc::new(ArchivePolicy {
+                name: name.to_owned(),
+                back_window: 0,
+                definition: vec![PolicyItem {
+                    granularity: Granularity::from_secs(60).unwrap(),
+                    points: None,
+                }],
+                methods: ArchivePolicy::DEFAULT_METHODS.to_vec(),
+            })
+        };
+        let (low, low_again, high) = (policy("low"), policy("low"), policy("high"));
+        let mut table = PolicyTable::default();
+        assert_eq!(table.number(&low), 0);
+        assert_eq!(table.number(&high), 1);
+        assert_eq!(table.number(&low_again), 0);
+        assert_eq!(table.number(&high), 1);
+        let mut buf = Vec::new();
+        table.put(&mut buf);
+        let read = read_policies(&mut Reader::new(&buf)).unwrap();
+        assert_eq!(read, [low, high]);
+    }
+
+    fn any_policy() -> impl Strategy<Value = Arc<ArchivePolicy>> {
+        (".{0,8}", any::<u32>(), prop::collection::vec((1..=i64::MAX, any::<Option<u64>>()), 0..3)).prop_map(
+            |(name, back_window, definition)| {
+                Arc::new(ArchivePolicy {
+                    name,
+                    back_window,
+                    definition: definition
+                        .into_iter()
+                        .map(|(nanos, points)| PolicyItem {
+                            granularity: Granularity::from_nanos(nanos).unwrap(),
+                            points,
+                        })
+                        .collect(),
+                    methods: AggregationMethod::all().step_by(50).collect(),
+                })
+            },
+        )
+    }
+
+    fn any_runs() -> impl Strategy<Value = Vec<Run>> {
+        let measure = (any::<i64>(), any::<u64>())
+            .prop_map(|(nanos, bits)| Measure::new(Timestamp::from_nanos(nanos), f64::from_bits(bits)));
+        let run = (any::<u128>(), any_policy(), prop::collection::vec(measure, 0..6)).prop_map(
+            |(id, policy, measures)| Run { metric: MetricId(uuid::Uuid::from_u128(id)), policy, measures },
+        );
+        prop::collection::vec(run, 0..6)
+    }
+
+    proptest! {
+        #[test]
+        fn runs_survive_bit_for_bit(runs in any_runs()) {
+            let mut buf = Vec::new();
+            put_runs(&mut buf, &runs);
+            let mut reader = Reader::new(&buf);
+            let read = read_runs(&mut reader).unwrap();
+            prop_assert!(reader.finish().is_ok());
+            prop_assert_eq!(read.len(), runs.len());
+            for (read, run) in read.iter().zip(&runs) {
+                prop_assert_eq!(read.metric, run.metric);
+                prop_assert_eq!(&read.policy, &run.policy);
+                let bits = |run: &Run| run.measures.iter()
+                    .map(|measure| (measure.timestamp, measure.value.to_bits())).collect::<Vec<_>>();
+                prop_assert_eq!(bits(read), bits(run));
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_the_reader_panic(
+            runs in any_runs(),
+            noise in prop::collection::vec(any::<u8>(), 0..200),
+            flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        ) {
+            let _outcome = read_runs(&mut Reader::new(&noise)).is_ok();
+            let mut buf = Vec::new();
+            put_runs(&mut buf, &runs);
+            for (index, byte) in flips {
+                let at = index.index(buf.len());
+                buf[at] = byte;
+            }
+            let _outcome = read_runs(&mut Reader::new(&buf)).is_ok();
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Group commit: one thread a shard takes all calls that arrived while the disk was busy, writes them as one frame,
+//! syncs once, applies them to the head and answers.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::SyncSender;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use nephos_model::{Clock, MetricId};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use super::{APPEND, DELETE, Shard, put_metrics};
+use crate::bytes::put_bytes;
+use crate::contract::{AppendReport, Run, StoreError};
+use crate::files::{free_bytes, io_error};
+use crate::instrument;
+use crate::log::LogWriter;
+use crate::maintenance::Job;
+use crate::options::StoreOptions;
+use crate::runs::put_runs;
+
+/// A commit takes no more calls once it has so many bytes.
+const COMMIT_BYTES: usize = 8 << 20;
+const QUEUE: usize = 1_024;
+/// After a checkpoint that failed.
+const RETRY_CHECKPOINT: Duration = Duration::from_secs(5);
+/// Appends wait when the log is so many checkpoints long.
+const MOST_BEHIND: u64 = 8;
+/// How long they wait before they are refused.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A call that changes the shard.
+#[derive(Debug)]
+pub(crate) enum Change {
+    Append(Vec<Run>),
+    Delete(Vec<MetricId>),
+}
+
+impl Change {
+    /// The bytes of the log: made by the caller, so that the one writer does not have to.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let (kind, mut body) = (if matches!(self, Self::Append(_)) { APPEND } else { DELETE }, Vec::new());
+        match self {
+            Self::Append(runs) => put_runs(&mut body, runs),
+            Self::Delete(metrics) => put_metrics(&mut body, metrics),
+        }
+        let mut bytes = Vec::with_capacity(body.len() + 6);
+        bytes.push(kind);
+        put_bytes(&mut bytes, &body);
+        bytes
+    }
+}
+
+/// What the writer is asked.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Make durable, apply, answer.
+    Commit {
+        change: Change,
+        bytes: Vec<u8>,
+        reply: oneshot::Sender<Result<AppendReport, StoreError>>,
+        /// Memory that the call may take; given back when it is answered.
+        permit: OwnedSemaphorePermit,
+    },
+    /// Write what the log holds to a segment, then merge segments.
+    Checkpoint { full: bool, reply: oneshot::Sender<Result<(), StoreError>> },
+}
+
+/// A shard's writer thread.
+#[derive(Debug)]
+pub(crate) struct Committer {
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) thread: JoinHandle<()>,
+}
+
+struct Writer {
+    shard: Arc<Shard>,
+    log: LogWriter,
+    jobs: SyncSender<Job>,
+    clock: Arc<dyn Clock>,
+    min_free: u64,
+    checkpoint_bytes: u64,
+    next_checkpoint: Duration,
+}
+
+struct Pending {
+    change: Change,
+    bytes: Vec<u8>,
+    reply: oneshot::Sender<Result<AppendReport, StoreError>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Starts the writer of an open shard.
+pub(crate) fn start(
+    shard: Arc<Shard>,
+    log: LogWriter,
+    jobs: SyncSender<Job>,
+    options: &StoreOptions,
+) -> Result<Committer, StoreError> {
+    let (commands, queue) = mpsc::channel(QUEUE);
+    let folder = shard.folder.clone();
+    let writer = Writer {
+        log,
+        jobs,
+        clock: Arc::clone(&options.clock),
+        min_free: options.min_free,
+        checkpoint_bytes: options.checkpoint_bytes,
+        next_checkpoint: Duration::ZERO,
+        shard,
+    };
+    let thread = std::thread::Builder::new()
+        .name(format!("log-{:04}", writer.shard.number))
+        .spawn(move || writer.run(queue))
+        .map_err(io_error("start the log's thread of", &folder))?;
+    Ok(Committer { commands, thread })
+}
+
+impl Writer {
+    fn run(mut self, mut queue: mpsc::Receiver<Command>) {
+        let mut next = None;
+        while let Some(command) = next.take().or_else(|| queue.blocking_recv()) {
+            match command {
+                Command::Checkpoint { full, reply } => self.checkpoint(full, Some(reply)),
+                Command::Commit { change, bytes, reply, permit } => {
+                    self.checkpoint_if_due();
+                    let mut size = bytes.len();
+                    let mut group = vec![Pending { change, bytes, reply, _permit: permit }];
+                    while size < COMMIT_BYTES {
+                        match queue.try_recv() {
+                            Ok(Command::Commit { change, bytes, reply, permit }) => {
+                                size += bytes.len();
+                                group.push(Pending { change, bytes, reply, _permit: permit });
+                            }
+                            Ok(other) => {
+                                next = Some(other);
+                                break;
+                            }
+                            Err(_) => break,
+                        }
+                    }
+                    self.commit(group);
+                    self.checkpoint_if_due();
+                }
+            }
+        }
+    }
+
+    /// Makes a group of calls durable, applies and answers them.
+    fn commit(&mut self, group: Vec<Pending>) {
+        let group = self.refuse_when_full(group);
+        if group.is_empty() {
+            return;
+        }
+        let number = self.shard.head().commit + 1;
+        let (start, before) = (self.clock.monotonic(), self.log.len());
+        if let Err(error) = self.log.append(number, group.iter().map(|call| call.bytes.as_slice())) {
+            tracing::warn!(error = %error, "a write to the log failed");
+            for call in group {
+                answer(call.reply, Err(error.same()));
+            }
+            return;
+        }
+        let written = self.log.len() - before;
+        instrument::committed(group.len(), written, self.clock.monotonic().saturating_sub(start));
+        self.shard.unsealed.fetch_add(written, Ordering::Relaxed);
+        for (reply, report) in self.apply(number, group) {
+            answer(reply, Ok(report));
+        }
+    }
+
+    fn apply(
+        &self,
+        number: u64,
+        group: Vec<Pending>,
+    ) -> Vec<(oneshot::Sender<Result<AppendReport, StoreError>>, AppendReport)> {
+        let mut head = self.shard.head_mut();
+        let mut answers = Vec::with_capacity(group.len());
+        for call in group {
+            let mut report = AppendReport::default();
+            match call.change {
+                Change::Append(runs) => {
+                    for run in runs {
+                        let one = head.append(number, run);
+                        report.accepted += one.accepted;
+                        report.late += one.late;
+                    }
+                }
+                Change::Delete(metrics) => metrics.into_iter().for_each(|metric| head.delete(number, metric)),
+            }
+            self.shard.accepted.fetch_add(report.accepted, Ordering::Relaxed);
+            self.shard.late.fetch_add(report.late, Ordering::Relaxed);
+            answers.push((call.reply, report));
+        }
+        head.commit = number;
+        answers
+    }
+
+    /// Answers appends with an error while the disk has too little room. Deletions go on: they make room.
+    fn refuse_when_full(&self, group: Vec<Pending>) -> Vec<Pending> {
+        let refusal = || match free_bytes(&self.shard.folder) {
+            Ok(free) if free >= self.min_free => None,
+            Ok(free) => Some(StoreError::DiskFull {
+                path: self.shard.folder.display().to_string(),
+                free,
+                min_free: self.min_free,
+            }),
+            Err(error) => Some(error),
+        };
+        let Some(refusal) = refusal().or_else(|| self.behind()) else { return group };
+        let (refused, taken): (Vec<_>, Vec<_>) =
+            group.into_iter().partition(|call| matches!(call.change, Change::Append(_)));
+        for call in refused {
+            answer(call.reply, Err(refusal.same()));
+        }
+        taken
+    }
+
+    /// Checkpoints that can't keep up slow appends down; if they fail, memory must not grow for ever.
+    fn behind(&self) -> Option<StoreError> {
+        let most = self.checkpoint_bytes.saturating_mul(MOST_BEHIND);
+        let bytes = self.shard.wait_for_checkpoint(most, PATIENCE);
+        let source =
+            || std::io::Error::other(format!("{bytes} bytes of log wait for a segment to be written"));
+        (bytes >= most).then(|| io_error("checkpoint", &self.shard.folder)(source()))
+    }
+
+    fn checkpoint_if_due(&mut self) {
+        let now = self.clock.monotonic();
+        let due = self.shard.unsealed.load(Ordering::Relaxed) >= self.checkpoint_bytes
+            && !self.shard.checkpointing.load(Ordering::Acquire)
+            && (now >= self.next_checkpoint || !self.shard.checkpoint_failed.load(Ordering::Relaxed));
+        if due {
+            self.next_checkpoint = now + RETRY_CHECKPOINT;
+            self.checkpoint(false, None);
+        }
+    }
+
+    /// Goes on in a new log file and has the old ones written to a segment.
+    fn checkpoint(&mut self, full: bool, reply: Option<oneshot::Sender<Result<(), StoreError>>>) {
+        if let Err(error) = self.log.rotate() {
+            tracing::warn!(error = %error, "a new log file could not be started");
+            if let Some(reply) = reply {
+                answer(reply, Err(error));
+            }
+            return;
+        }
+        self.shard.checkpointing.store(true, Ordering::Release);
+        let covered = self.shard.unsealed.load(Ordering::Relaxed);
+        let job = Job { shard: Arc::clone(&self.shard), log_from: self.log.seq(), covered, full, reply };
+        // A queue that is full, or gone, means that this can wait: the log keeps everything.
+        if self.jobs.try_send(job).is_err() {
+            self.shard.checkpointing.store(false, Ordering::Release);
+        }
+    }
+}
+
+/// Answers a caller. One that is gone does not need the answer.
+fn answer<T>(reply: oneshot::Sender<T>, value: T) {
+    drop(reply.send(value));
+}

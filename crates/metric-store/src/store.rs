@@ -1,0 +1,329 @@
+//! The store in this process: its shards, and who takes which call.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use async_trait::async_trait;
+use nephos_model::MetricId;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::bytes::shard_of;
+use crate::contract::{AppendReport, MetricStore, Run, Series, SeriesRequest, StoreError, StoreStatistics};
+use crate::format;
+use crate::instrument;
+use crate::maintenance::{self, Job};
+use crate::options::{Limits, RETRY_AFTER, StoreOptions};
+use crate::query::{Budget, query};
+use crate::shard::Shard;
+use crate::shard::commit::{self, Change, Command};
+
+/// Log bytes of calls that wait for the disk, in permits of [`PERMIT_BYTES`]; more calls wait at the door.
+const WAITING_BYTES: usize = 128 << 20;
+const PERMIT_BYTES: usize = 1 << 10;
+
+/// The engine in this process. Dropping it stops its threads; nothing that was answered is lost either way.
+pub struct LocalStore {
+    options: StoreOptions,
+    shards: RwLock<BTreeMap<u32, Owned>>,
+    count: u32,
+    waiting: Arc<Semaphore>,
+    maintenance: Mutex<Option<(SyncSender<Job>, JoinHandle<()>)>>,
+}
+
+/// A shard that this process owns.
+struct Owned {
+    shard: Arc<Shard>,
+    commands: mpsc::Sender<Command>,
+    thread: JoinHandle<()>,
+}
+
+impl fmt::Debug for LocalStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalStore")
+            .field("folder", &self.options.folder)
+            .field("shards", &self.count)
+            .finish()
+    }
+}
+
+impl LocalStore {
+    /// Opens a store, or creates it. Reads files and replays the log: call it where blocking is fine.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if `FORMAT` or a manifest can't be used, [`StoreError::Io`] if the disk refuses.
+    /// Other damage does not keep the store from opening: it is told, counted, and met by queries that touch it.
+    pub fn open(options: StoreOptions) -> Result<Arc<Self>, StoreError> {
+        let count = format::open(&options.folder, options.shards)?;
+        let maintenance = maintenance::start(&options)?;
+        let own = options.own.clone().unwrap_or_else(|| (0..count).collect());
+        let waiting = Arc::new(Semaphore::new(WAITING_BYTES / PERMIT_BYTES));
+        let shards = RwLock::default();
+        let store = Self { options, shards, count, waiting, maintenance: Mutex::new(Some(maintenance)) };
+        for number in own {
+            store.open_shard(number)?;
+        }
+        Ok(Arc::new(store))
+    }
+
+    /// Number of shards the store was created with.
+    pub fn shard_count(&self) -> u32 {
+        self.count
+    }
+
+    /// Shards that this process serves now.
+    pub fn owned(&self) -> Vec<u32> {
+        self.shards.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+
+    /// Starts to serve a shard: after its lease was won. Opening an open one changes nothing.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn acquire(self: &Arc<Self>, number: u32) -> Result<(), StoreError> {
+        let store = Arc::clone(self);
+        blocking(move || store.open_shard(number)).await
+    }
+
+    /// Stops to serve a shard: calls under way are answered, later ones get [`StoreError::NoOwner`].
+    pub async fn release(self: &Arc<Self>, number: u32) -> Result<(), StoreError> {
+        let store = Arc::clone(self);
+        blocking(move || {
+            let owned = store.shards.write().unwrap_or_else(PoisonError::into_inner).remove(&number);
+            owned.into_iter().for_each(Owned::stop);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Writes everything the logs hold to segments; with `full`, also merges each shard's segments into one.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the disk refuses; nothing is lost then.
+    pub async fn compact(&self, full: bool) -> Result<(), StoreError> {
+        for number in self.owned() {
+            let (_, commands) = self.shard(number)?;
+            let (reply, answer) = oneshot::channel();
+            let sent = commands.send(Command::Checkpoint { full, reply }).await;
+            sent.map_err(|_| StoreError::Closed)?;
+            answer.await.map_err(|_| StoreError::Closed)??;
+        }
+        Ok(())
+    }
+
+    /// Answers what is under way and stops. Later calls get [`StoreError::Closed`].
+    pub async fn close(self: &Arc<Self>) {
+        let store = Arc::clone(self);
+        let stopped = blocking(move || {
+            store.stop();
+            Ok(())
+        });
+        if let Err(error) = stopped.await {
+            tracing::warn!(error = %error, "the metric store did not stop in order");
+        }
+    }
+
+    fn stop(&self) {
+        let shards = std::mem::take(&mut *self.shards.write().unwrap_or_else(PoisonError::into_inner));
+        shards.into_values().for_each(Owned::stop);
+        let maintenance = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((jobs, thread)) = maintenance {
+            drop(jobs);
+            join(thread);
+        }
+    }
+
+    fn open_shard(&self, number: u32) -> Result<(), StoreError> {
+        // Held all the while: a shard must not be opened twice.
+        let mut shards = self.shards.write().unwrap_or_else(PoisonError::into_inner);
+        if number >= self.count || shards.contains_key(&number) {
+            return Ok(());
+        }
+        let jobs = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
+        let jobs = jobs.as_ref().map(|(jobs, _)| jobs.clone()).ok_or(StoreError::Closed)?;
+        let (shard, log) = Shard::open(&self.options, number)?;
+        let committer = commit::start(Arc::clone(&shard), log, jobs, &self.options)?;
+        shards.insert(number, Owned { shard, commands: committer.commands, thread: committer.thread });
+        Ok(())
+    }
+
+    fn shard(&self, number: u32) -> Result<(Arc<Shard>, mpsc::Sender<Command>), StoreError> {
+        let shards = self.shards.read().unwrap_or_else(PoisonError::into_inner);
+        match shards.get(&number) {
+            Some(owned) => Ok((Arc::clone(&owned.shard), owned.commands.clone())),
+            None if self.maintenance.lock().unwrap_or_else(PoisonError::into_inner).is_none() => {
+                Err(StoreError::Closed)
+            }
+            None => Err(StoreError::NoOwner { retry_after: RETRY_AFTER }),
+        }
+    }
+
+    /// Sends one change to each shard it touches, and waits for all of them.
+    async fn commit(&self, changes: Vec<(u32, Change)>) -> Result<AppendReport, StoreError> {
+        // All shards must be ours before any of them takes something.
+        let targets: Result<Vec<_>, _> =
+            changes.into_iter().map(|(number, change)| Ok((self.shard(number)?.1, change))).collect();
+        let mut answers = Vec::new();
+        for (commands, change) in targets? {
+            let bytes = change.encode();
+            let permits = u32::try_from((bytes.len() / PERMIT_BYTES).clamp(1, WAITING_BYTES / PERMIT_BYTES));
+            let permit = Arc::clone(&self.waiting).acquire_many_owned(permits.unwrap_or(1)).await;
+            let permit = permit.map_err(|_| StoreError::Closed)?;
+            let (reply, answer) = oneshot::channel();
+            let sent = commands.send(Command::Commit { change, bytes, reply, permit }).await;
+            sent.map_err(|_| StoreError::Closed)?;
+            answers.push(answer);
+        }
+        let mut report = AppendReport::default();
+        let mut failure = None;
+        for answer in answers {
+            match answer.await.unwrap_or(Err(StoreError::Closed)) {
+                Ok(one) => {
+                    report.accepted += one.accepted;
+                    report.late += one.late;
+                }
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        failure.map_or(Ok(report), Err)
+    }
+
+    /// Splits by shard, keeping the order in each.
+    fn by_shard<T>(
+        &self,
+        items: impl IntoIterator<Item = T>,
+        metric: impl Fn(&T) -> MetricId,
+    ) -> Vec<(u32, Vec<T>)> {
+        let mut parts: BTreeMap<u32, Vec<T>> = BTreeMap::new();
+        for item in items {
+            parts.entry(shard_of(metric(&item), self.count)).or_default().push(item);
+        }
+        parts.into_iter().collect()
+    }
+}
+
+impl Owned {
+    fn stop(self) {
+        self.shard.closing.store(true, Ordering::Relaxed);
+        drop(self.commands);
+        join(self.thread);
+        // A checkpoint under way gives up soon; the files are nobody's before it has.
+        drop(self.shard.manifest());
+    }
+}
+
+impl Drop for LocalStore {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn join(thread: JoinHandle<()>) {
+    if thread.join().is_err() {
+        tracing::error!("a thread of the metric store panicked");
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| {
+        let source = std::io::Error::other(error);
+        Err(crate::files::io_error("run in the background for", Path::new("metric store"))(source))
+    })
+}
+
+fn within(
+    limits: &Limits,
+    what: &'static str,
+    size: usize,
+    limit: fn(&Limits) -> u64,
+) -> Result<(), StoreError> {
+    let (size, limit) = (size as u64, limit(limits));
+    if size > limit { Err(StoreError::TooLarge { what, size, limit }) } else { Ok(()) }
+}
+
+#[async_trait]
+impl MetricStore for LocalStore {
+    async fn append(&self, runs: Vec<Run>) -> Result<AppendReport, StoreError> {
+        let appended = async {
+            let measures = runs.iter().map(|run| run.measures.len()).sum();
+            within(&self.options.limits, "an append's measures", measures, |limits| limits.measures)?;
+            let runs = runs.into_iter().filter(|run| !run.measures.is_empty());
+            let parts = self.by_shard(runs, |run| run.metric);
+            self.commit(parts.into_iter().map(|(number, runs)| (number, Change::Append(runs))).collect())
+                .await
+        };
+        let done = appended.await;
+        match &done {
+            Ok(report) => instrument::appended(*report),
+            Err(error) => instrument::failed("append", error),
+        }
+        done
+    }
+
+    async fn query(&self, requests: Vec<SeriesRequest>) -> Result<Vec<Series>, StoreError> {
+        let start = self.options.clock.monotonic();
+        let count = requests.len();
+        let read = async {
+            within(&self.options.limits, "a query's series", count, |limits| limits.requests)?;
+            let mut work = Vec::with_capacity(count);
+            for request in requests {
+                let (shard, _) = self.shard(shard_of(request.metric, self.count))?;
+                work.push((shard, request));
+            }
+            let budget = Budget::new(self.options.limits.points);
+            blocking(move || {
+                let answers: Result<Vec<_>, _> =
+                    work.iter().map(|(shard, request)| query(shard, request, &budget)).collect();
+                Ok((answers?, budget.used()))
+            })
+            .await
+        };
+        match read.await {
+            Ok((answers, points)) => {
+                instrument::queried(
+                    count as u64,
+                    points,
+                    self.options.clock.monotonic().saturating_sub(start),
+                );
+                Ok(answers)
+            }
+            Err(error) => {
+                instrument::failed("query", &error);
+                Err(error)
+            }
+        }
+    }
+
+    async fn delete(&self, metrics: &[MetricId]) -> Result<(), StoreError> {
+        let parts = self.by_shard(metrics.iter().copied(), |metric| *metric);
+        let changes = parts.into_iter().map(|(number, metrics)| (number, Change::Delete(metrics))).collect();
+        let done = self.commit(changes).await.map(drop);
+        done.inspect_err(|error| instrument::failed("delete", error))
+    }
+
+    async fn statistics(&self) -> Result<StoreStatistics, StoreError> {
+        let shards: Result<Vec<_>, _> = self.owned().into_iter().map(|number| self.shard(number)).collect();
+        let shards: Vec<_> = shards?.into_iter().map(|(shard, _)| shard).collect();
+        blocking(move || {
+            let mut sum = StoreStatistics::default();
+            for shard in shards {
+                sum.metrics += shard.head().metrics.len() as u64;
+                sum.accepted += shard.accepted.load(Ordering::Relaxed);
+                sum.late += shard.late.load(Ordering::Relaxed);
+                sum.disk_bytes += shard.disk_bytes()?;
+            }
+            Ok(sum)
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests;

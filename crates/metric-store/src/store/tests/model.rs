@@ -1,0 +1,293 @@
+//! Random histories of the engine against a naive model: every accepted measure in a sorted map, aggregated from
+//! scratch at each look.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use nephos_timeseries::{BucketColumns, aggregate};
+use proptest::prelude::*;
+
+use super::*;
+
+const METHODS: [AggregationMethod; 4] = [
+    AggregationMethod::plain(Stat::Sum),
+    AggregationMethod::plain(Stat::Std),
+    AggregationMethod::plain(Stat::Percentile(75)),
+    AggregationMethod::rate(Stat::Mean),
+];
+/// One that divides the coarsest and one that does not.
+const WIDTHS: [i64; 3] = [10, 7, 60];
+const METRICS: u8 = 3;
+
+fn policy(kind: u8) -> Arc<ArchivePolicy> {
+    let points = [[None; 3], [Some(6), Some(40), Some(3)], [Some(20), None, Some(2)]];
+    let points = points[usize::from(kind) % 3];
+    Arc::new(ArchivePolicy {
+        name: format!("kind {kind}"),
+        back_window: u32::from(kind / 3) % 3,
+        definition: WIDTHS
+            .into_iter()
+            .zip(points)
+            .map(|(seconds, points)| PolicyItem {
+                granularity: Granularity::from_secs(seconds).unwrap(),
+                points,
+            })
+            .collect(),
+        methods: METHODS.to_vec(),
+    })
+}
+
+fn seconds(granularity: Granularity) -> i64 {
+    granularity.as_nanos() / 1_000_000_000
+}
+
+fn metric(number: u8) -> MetricId {
+    MetricId(uuid::Uuid::from_u128(u128::from(number) * 77))
+}
+
+#[derive(Clone, Debug)]
+enum Action {
+    /// Runs of one call: metric, and measures as (seconds behind or before now, value).
+    Append(Vec<(u8, Vec<(i64, i8)>)>),
+    /// Time goes on.
+    Advance(i64),
+    Policy(u8),
+    Delete(u8),
+    Restart,
+    Checkpoint {
+        full: bool,
+    },
+    /// A write that was cut: so many bytes of a frame, or of noise, at the end of the log.
+    TornTail {
+        noise: bool,
+        bytes: usize,
+    },
+    /// The machine stopped after a segment was written and before the manifest named it.
+    CrashBeforeManifest {
+        full: bool,
+    },
+    /// The machine stopped after the manifest was replaced and before old files were removed.
+    CrashBeforeCleanup {
+        full: bool,
+    },
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let measures = prop::collection::vec((-150i64..30, any::<i8>()), 0..8);
+    prop_oneof![
+        12 => prop::collection::vec((0..METRICS, measures), 1..4).prop_map(Action::Append),
+        4 => (1i64..200).prop_map(Action::Advance),
+        1 => (0u8..9).prop_map(Action::Policy),
+        1 => (0..METRICS).prop_map(Action::Delete),
+        1 => Just(Action::Restart),
+        2 => any::<bool>().prop_map(|full| Action::Checkpoint { full }),
+        1 => (any::<bool>(), 1usize..200).prop_map(|(noise, bytes)| Action::TornTail { noise, bytes }),
+        1 => any::<bool>().prop_map(|full| Action::CrashBeforeManifest { full }),
+        1 => any::<bool>().prop_map(|full| Action::CrashBeforeCleanup { full }),
+    ]
+}
+
+/// The contract, as plainly as it can be written.
+#[derive(Clone, Debug)]
+struct Naive {
+    measures: BTreeMap<i64, f64>,
+    policy: Arc<ArchivePolicy>,
+    window: i64,
+    low_water: BTreeMap<i64, i64>,
+}
+
+impl Naive {
+    fn block(&self, policy: &ArchivePolicy) -> i64 {
+        let newest = *self.measures.keys().next_back().unwrap();
+        // The coarsest granularity is a minute, and there is a rate.
+        (newest.div_euclid(60) - i64::from(policy.back_window) - 1) * 60
+    }
+
+    fn append(&mut self, policy: &Arc<ArchivePolicy>, run: &[(i64, f64)]) -> AppendReport {
+        if !self.measures.is_empty() {
+            self.window = self.window.max(self.block(policy));
+            let newest = *self.measures.keys().next_back().unwrap();
+            for item in &self.policy.definition {
+                let width = seconds(item.granularity);
+                if let (true, Some(points)) = (self.policy != *policy, item.points) {
+                    let first = (newest.div_euclid(width) - points.cast_signed() + 1) * width;
+                    let mark = self.low_water.entry(width).or_insert(i64::MIN);
+                    *mark = first.max(*mark);
+                }
+            }
+        }
+        self.policy = Arc::clone(policy);
+        let taken: Vec<_> = run.iter().filter(|(at, _)| *at >= self.window).collect();
+        let mut smallest: BTreeMap<i64, f64> = BTreeMap::new();
+        for (at, value) in &taken {
+            let entry = smallest.entry(*at).or_insert(*value);
+            *entry = entry.min(*value);
+        }
+        self.measures.extend(smallest);
+        if !self.measures.is_empty() {
+            self.window = self.window.max(self.block(policy));
+        }
+        AppendReport { accepted: taken.len() as u64, late: (run.len() - taken.len()) as u64 }
+    }
+
+    fn points(&self, policy: &ArchivePolicy, method: AggregationMethod, width: i64) -> Vec<(i64, u64)> {
+        let granularity = Granularity::from_secs(width).unwrap();
+        let times: Vec<_> = self.measures.keys().map(|at| Timestamp::from_secs(*at)).collect();
+        let values: Vec<_> = self.measures.values().copied().collect();
+        let mut buckets = BucketColumns::new(&[method]);
+        aggregate(&times, &values, None, granularity, Timestamp::MIN, &mut buckets);
+        let newest = self.measures.keys().next_back().unwrap().div_euclid(width);
+        let kept = |policy: &ArchivePolicy| {
+            policy.item(granularity).unwrap().points.map(|points| (newest - points.cast_signed() + 1) * width)
+        };
+        let low_water = self.low_water.get(&width).copied();
+        let first = kept(policy).max(kept(&self.policy)).max(low_water).unwrap_or(i64::MIN);
+        let shown = buckets.points(method).map(|(start, value)| (start.as_secs(), value.to_bits()));
+        shown.filter(|(start, _)| *start >= first).collect()
+    }
+}
+
+struct World {
+    folder: tempfile::TempDir,
+    runtime: tokio::runtime::Runtime,
+    store: Option<Arc<LocalStore>>,
+    naive: BTreeMap<u8, Naive>,
+    policy: Arc<ArchivePolicy>,
+    now: i64,
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = folder();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let store = Some(LocalStore::open(options(folder.path())).unwrap());
+        Self { folder, runtime, store, naive: BTreeMap::new(), policy: policy(0), now: 100_000 }
+    }
+
+    fn shard_folder(&self) -> PathBuf {
+        self.folder.path().join("store/shard-0000")
+    }
+
+    fn store(&self) -> Arc<LocalStore> {
+        Arc::clone(self.store.as_ref().unwrap())
+    }
+
+    fn open(&mut self) {
+        self.store = Some(LocalStore::open(options(self.folder.path())).unwrap());
+    }
+
+    fn act(&mut self, action: &Action) {
+        match action {
+            Action::Append(runs) => self.append(runs),
+            Action::Advance(seconds) => self.now += seconds,
+            Action::Policy(kind) => self.policy = policy(*kind),
+            Action::Delete(number) => {
+                self.naive.remove(number);
+                self.runtime.block_on(self.store().delete(&[metric(*number)])).unwrap();
+            }
+            Action::Restart => {
+                self.store = None;
+                self.open();
+            }
+            Action::Checkpoint { full } => self.runtime.block_on(self.store().compact(*full)).unwrap(),
+            Action::TornTail { noise, bytes } => self.tear(*noise, *bytes),
+            Action::CrashBeforeManifest { full } => self.crash(*full, |_| true),
+            Action::CrashBeforeCleanup { full } => self.crash(*full, |name| name != "MANIFEST"),
+        }
+    }
+
+    fn append(&mut self, runs: &[(u8, Vec<(i64, i8)>)]) {
+        let mut calls = Vec::new();
+        let mut expected = AppendReport::default();
+        for (number, measures) in runs.iter().filter(|(_, measures)| !measures.is_empty()) {
+            let measures: Vec<(i64, f64)> =
+                measures.iter().map(|(offset, value)| (self.now + offset, f64::from(*value) * 0.3)).collect();
+            let naive = self.naive.entry(*number).or_insert_with(|| Naive {
+                measures: BTreeMap::new(),
+                policy: Arc::clone(&self.policy),
+                window: i64::MIN,
+                low_water: BTreeMap::new(),
+            });
+            let report = naive.append(&self.policy, &measures);
+            expected.accepted += report.accepted;
+            expected.late += report.late;
+            calls.push(Run { policy: Arc::clone(&self.policy), ..run(metric(*number), measures) });
+        }
+        let report = self.runtime.block_on(self.store().append(calls)).unwrap();
+        assert_eq!(report, expected);
+    }
+
+    fn tear(&mut self, noise: bool, bytes: usize) {
+        self.store = None;
+        let log = files(self.folder.path(), "nlog").pop().unwrap();
+        let content = fs::read(&log).unwrap();
+        let tail: Vec<u8> = match content.get(24..).filter(|frames| !noise && !frames.is_empty()) {
+            // A frame of another place: its numbers are right for that place only once it is cut.
+            Some(frames) => frames[..bytes.min(frames.len() - 1).min(20)].to_vec(),
+            None => (0..bytes).map(|at| (at * 37 % 251).to_le_bytes()[0]).collect(),
+        };
+        fs::OpenOptions::new().append(true).open(&log).unwrap().write_all(&tail).unwrap();
+        self.open();
+    }
+
+    /// Writes segments, then puts back those files as they were that the crash kept from changing.
+    fn crash(&mut self, full: bool, kept: impl Fn(&str) -> bool) {
+        let folder = self.shard_folder();
+        let names = |folder: &Path| -> Vec<String> {
+            fs::read_dir(folder)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect()
+        };
+        let before: Vec<(String, Vec<u8>)> = names(&folder)
+            .into_iter()
+            .map(|name| (name.clone(), fs::read(folder.join(&name)).unwrap()))
+            .collect();
+        self.runtime.block_on(self.store().compact(full)).unwrap();
+        self.store = None;
+        let had_manifest = before.iter().any(|(name, _)| name == "MANIFEST");
+        if !had_manifest && kept("MANIFEST") {
+            fs::remove_file(folder.join("MANIFEST")).unwrap_or_default();
+        }
+        for (name, content) in before.into_iter().filter(|(name, _)| kept(name)) {
+            fs::write(folder.join(name), content).unwrap();
+        }
+        self.open();
+    }
+
+    fn check(&self) {
+        for (number, kind) in (0..METRICS).flat_map(|number| [(number, 0), (number, 1)]) {
+            let asked = if kind == 0 { Arc::clone(&self.policy) } else { policy(kind) };
+            let requests = METHODS.map(|method| SeriesRequest {
+                method,
+                policy: Arc::clone(&asked),
+                ..request(metric(number))
+            });
+            let answers = self.runtime.block_on(self.store().query(requests.to_vec())).unwrap();
+            for (method, series) in METHODS.into_iter().zip(answers) {
+                for points in series.granularities {
+                    let width = seconds(points.granularity);
+                    let starts = points.timestamps.iter().map(|start| start.as_secs());
+                    let shown: Vec<_> =
+                        starts.zip(points.values.iter().map(|value| value.to_bits())).collect();
+                    let expected = self.naive.get(&number).map(|naive| naive.points(&asked, method, width));
+                    assert_eq!(shown, expected.unwrap_or_default(), "metric {number}, {method} at {width} s");
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #[test]
+    fn any_history_gives_the_answers_of_the_naive_model(actions in prop::collection::vec(action(), 1..40)) {
+        let mut world = World::new();
+        for action in &actions {
+            world.act(action);
+            world.check();
+        }
+        world.act(&Action::Restart);
+        world.check();
+    }
+}

@@ -1,0 +1,398 @@
+//! The contract of [`MetricStore`] as tests, for every implementation and everything that wraps one.
+//!
+//! ```ignore
+//! nephos_metric_store::contract_suite!(make_subject().await);
+//! ```
+//! The expression gives a [`Subject`] with an empty store; each behaviour gets its own.
+
+// Test code that other crates compile as a library.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use nephos_model::{Granularity, Measure, MetricId, Timestamp};
+use nephos_timeseries::{AggregationMethod, ArchivePolicy, Calendar, PolicyItem, Resample, Stat};
+
+use crate::contract::{AppendReport, MetricStore, Run, SeriesRequest};
+
+/// A store under test.
+#[async_trait]
+pub trait Subject: Send {
+    /// The store.
+    fn store(&self) -> Arc<dyn MetricStore>;
+    /// Stops the engine below and starts it again on what it left.
+    async fn reopen(&mut self);
+    /// Writes everything to segments and merges them.
+    async fn compact(&mut self);
+}
+
+/// Every behaviour as a test of its own.
+#[macro_export]
+macro_rules! contract_suite {
+    ($subject:expr) => {
+        $crate::contract_suite!(@tests $subject;
+            an_append_is_visible_to_the_next_query
+            an_append_repeated_changes_nothing
+            a_later_run_replaces_and_the_smallest_of_one_run_wins
+            runs_of_one_metric_in_one_call_are_merged_one_after_the_other
+            late_measures_are_dropped_and_counted
+            the_first_run_takes_everything
+            a_late_measure_inside_the_window_updates_its_bucket
+            rates_reach_over_runs_and_segments
+            nan_and_infinities_are_kept_bit_for_bit
+            a_bucket_of_one_measure_has_no_deviation
+            granularities_come_coarsest_first_and_windows_cut_them
+            exactly_as_many_slots_as_points_are_kept
+            a_shrunk_policy_shrinks_reads_at_once_and_growth_brings_nothing_back
+            deleted_metrics_are_hidden_and_may_come_back_empty
+            unknown_metrics_and_methods_give_empty_series
+            answers_keep_the_order_of_requests
+            resampling_regroups_the_stored_series
+            a_restart_gives_the_same_answers
+        );
+    };
+    (@tests $subject:expr; $($name:ident)*) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                $crate::suite::$name(&mut $subject).await;
+            }
+        )*
+    };
+}
+
+const MINUTE: i64 = 60;
+const HOUR: i64 = 3_600;
+
+fn width(seconds: i64) -> Granularity {
+    Granularity::from_secs(seconds).unwrap()
+}
+
+fn policy(back_window: u32, items: &[(i64, Option<u64>)], methods: &[&str]) -> Arc<ArchivePolicy> {
+    Arc::new(ArchivePolicy {
+        name: "tested".to_owned(),
+        back_window,
+        definition: items
+            .iter()
+            .map(|(seconds, points)| PolicyItem { granularity: width(*seconds), points: *points })
+            .collect(),
+        methods: methods.iter().map(|name| name.parse().unwrap()).collect(),
+    })
+}
+
+fn run(metric: MetricId, policy: &Arc<ArchivePolicy>, measures: &[(i64, f64)]) -> Run {
+    let measures = measures
+        .iter()
+        .map(|(seconds, value)| Measure::new(Timestamp::from_secs(*seconds), *value))
+        .collect();
+    Run { metric, policy: Arc::clone(policy), measures }
+}
+
+async fn append(
+    subject: &dyn Subject,
+    metric: MetricId,
+    policy: &Arc<ArchivePolicy>,
+    measures: &[(i64, f64)],
+) -> AppendReport {
+    subject.store().append(vec![run(metric, policy, measures)]).await.unwrap()
+}
+
+fn request(metric: MetricId, policy: &Arc<ArchivePolicy>, method: &str, seconds: i64) -> SeriesRequest {
+    SeriesRequest {
+        metric,
+        policy: Arc::clone(policy),
+        method: method.parse().unwrap(),
+        granularities: vec![width(seconds)],
+        start: None,
+        stop: None,
+        resample: None,
+    }
+}
+
+/// Points of the one granularity asked for, in seconds.
+async fn read(subject: &dyn Subject, request: SeriesRequest) -> Vec<(i64, f64)> {
+    let series = subject.store().query(vec![request]).await.unwrap();
+    let points = &series[0].granularities[0];
+    points.timestamps.iter().map(|time| time.as_secs()).zip(points.values.iter().copied()).collect()
+}
+
+/// Before and after the data moved from memory to segments and back.
+async fn expect_always(subject: &mut dyn Subject, request: SeriesRequest, expected: &[(i64, f64)]) {
+    assert_eq!(read(subject, request.clone()).await, expected, "in memory");
+    subject.compact().await;
+    assert_eq!(read(subject, request.clone()).await, expected, "in segments");
+    subject.reopen().await;
+    assert_eq!(read(subject, request).await, expected, "after a restart");
+}
+
+/// What was appended is what the next query shows.
+pub async fn an_append_is_visible_to_the_next_query(subject: &mut dyn Subject) {
+    let (metric, policy) = (MetricId::random(), policy(0, &[(MINUTE, None)], &["mean"]));
+    let report = append(subject, metric, &policy, &[(0, 1.0), (30, 3.0), (60, 10.0)]).await;
+    assert_eq!(report, AppendReport { accepted: 3, late: 0 });
+    expect_always(subject, request(metric, &policy, "mean", MINUTE), &[(0, 2.0), (60, 10.0)]).await;
+}
+
+/// The same append again is harmless.
+pub async fn an_append_repeated_changes_nothing(subject: &mut dyn Subject) {
+    let (metric, policy) = (MetricId::random(), policy(0, &[(HOUR, None)], &["count", "sum"]));
+    for _ in 0..3 {
+        append(subject, metric, &policy, &[(0, 1.0), (30, 3.0)]).await;
+    }
+    assert_eq!(read(subject, request(metric, &policy, "sum", HOUR)).await, [(0, 4.0)]);
+    expect_always(subject, request(metric, &policy, "count", HOUR), &[(0, 2.0)]).await;
+}
+
+/// Equal timestamps: the smallest value of a run, but the value of the last run.
+pub async fn a_later_run_replaces_and_the_smallest_of_one_run_wins(subject: &mut dyn Subject) {
+    let (metric, policy) = (MetricId::random(), policy(0, &[(HOUR, None)], &["sum"]));
+    append(subject, metric, &policy, &[(10, 5.0), (10, 2.0), (10, f64::NAN), (10, 7.0)]).await;
+    assert_eq!(read(subject, request(metric, &policy, "sum", HOUR)).await, [(0, 2.0)]);
+    append(subject, metric, &policy, &[(10, 9.0)]).await;
+    expect_always(subject, request(metric, &policy, "sum", HOUR), &[(0, 9.0)]).await;
+}
+
+/// One call may hold several runs of a metric; the first one's newest measure judges the second's.
+pub async fn runs_of_one_metric_in_one_call_are_merged_one_after_the_other(subject: &mut dyn Subject) {
+    let (metric, policy) = (MetricId::random(), policy(0, &[(MINUTE, None)], &["sum"]));
+    let runs = vec![
+        run(metric, &policy, &[(100, 5.0), (130, 1.0)]),
+        run(metric, &policy, &[(130, 7.0), (100, 9.0)]),
+    ];
+    let report = subject.store().append(runs).await.unwrap();
+    assert_eq!(report, AppendReport { accepted: 3, late: 1 });
+    expect_always(subject, request(metric, &policy, "sum", MINUTE), &[(60, 5.0), (120, 7.0)]).await;
+}
+
+/// Older than the coarsest block of what was there before, less the back window.
+pub async fn late_measures_are_dropped_and_counted(subject: &mut dyn Subject) {
+    for (back_window, limit) in [(0, 14 * HOUR), (2, 12 * HOUR)] {
+        let policy = policy(back_window, &[(MINUTE, None), (HOUR, None)], &["count"]);
+        let metric = MetricId::random();
+        append(subject, metric, &policy, &[(14 * HOUR + 34 * MINUTE, 1.0)]).await;
+        let report = append(subject, metric, &policy, &[(limit - 1, 1.0), (limit, 1.0)]).await;
+        assert_eq!(report, AppendReport { accepted: 1, late: 1 }, "back window {back_window}");
+        let points = read(subject, request(metric, &policy, "count", MINUTE)).await;
+        assert_eq!(points, [(limit, 1.0), (14 * HOUR + 34 * MINUTE, 1.0)]);
+    }
+}
+
+/// Lateness comes from what was there before: a first run may reach far.
+pub async fn the_first_run_takes_everything(subject: &mut dyn Subject) {
+    let (metric, policy) = (MetricId::random(), policy(0, &[(MINUTE, None)], &["sum"]));
+    let report = append(subject, metric, &policy, &[(1_000_000, 2.0), (-90, 1.0)]).await;
+    assert_eq!(report, AppendReport { accepted: 2, late: 0 });
+    expect_always(subject, request(metric, &policy, "sum", MINUTE), &[(-120, 1.0), (999_960, 2.0)]).await;
+}
+
+/// Also when its neighbours are in a segment already.
+pub async fn a_late_measure_inside_the_window_updates_its_bucket(subject: &mut dyn Subject) {
+    let (metric, policy) = (MetricId::random(), policy(1, &[(MINUTE, None)], &["sum", "count"]));
+    append(subject, metric, &policy, &[(0, 1.0), (60, 1.0), (120, 1.0), (180, 1.0)]).await;
+    subject.compact().await;
+    append(subject, metric, &policy, &[(130, 5.0)]).await;
+    subject.compact().await;
+    append(subject, metric, &policy, &[(140, 7.0), (300, 1.0)]).await;
+    let expected = [(0, 1.0), (60, 1.0), (120, 13.0), (180, 1.0), (300, 1.0)];
+    expect_always(subject, request(metric, &policy, "sum", MINUTE), &expected).await;
+}
+
+/// Differences of consecutive measures, whatever run, block or file they came with.
+pub async fn rates_reach_over_runs_and_segments(subject: &mut dyn Subject) {
+    let (metric, policy) = (MetricId::random(), policy(0, &[(MINUTE, None)], &["rate:mean", "rate:count"]));
+    for (time, value) in [(0, 10.0), (60, 15.0), (120, 12.0), (500, 20.0)] {
+        append(subject, metric, &policy, &[(time, value)]).await;
+        subject.compact().await;
+    }
+    let expected = [(60, 5.0), (120, -3.0), (480, 8.0)];
+    expect_always(subject, request(metric, &policy, "rate:mean", MINUTE), &expected).await;
+}
+
+/// Values are not rounded, normalised or lost.
+pub async fn nan_and_infinities_are_kept_bit_for_bit(subject: &mut dyn Subject) {
+    let (metric, policy) = (MetricId::random(), policy(0, &[(1, None)], &["last"]));
+    let values =
+        [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 0.1 + 0.2, f64::MIN_POSITIVE / 2.0, 1e300];
+    let measures: Vec<_> = (0i64..).zip(values).collect();
+    append(subject, metric, &policy, &measures).await;
+    let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    for _ in 0..2 {
+        let series = subject.store().query(vec![request(metric, &policy, "last", 1)]).await.unwrap();
+        assert_eq!(bits(&series[0].granularities[0].values), bits(&values));
+        subject.compact().await;
+        subject.reopen().await;
+    }
+}
+
+/// No point at all, which is not a point that is NaN.
+pub async fn a_bucket_of_one_measure_has_no_deviation(subject: &mut dyn Subject) {
+    let (metric, policy) = (MetricId::random(), policy(0, &[(MINUTE, None)], &["std"]));
+    append(subject, metric, &policy, &[(0, 1.0), (60, 1.0), (61, 3.0), (120, 9.0), (180, 9.0)]).await;
+    expect_always(subject, request(metric, &policy, "std", MINUTE), &[(60, 2.0f64.sqrt())]).await;
+}
+
+/// Start is rounded down to each granularity and belongs to the window; stop is not and does not.
+pub async fn granularities_come_coarsest_first_and_windows_cut_them(subject: &mut dyn Subject) {
+    let (metric, policy) = (MetricId::random(), policy(0, &[(MINUTE, None), (300, None)], &["mean"]));
+    let measures: Vec<_> = (0..20u32).map(|minute| (i64::from(minute) * MINUTE, f64::from(minute))).collect();
+    append(subject, metric, &policy, &measures).await;
+    let asked = SeriesRequest {
+        granularities: Vec::new(),
+        start: Some(Timestamp::from_secs(7 * MINUTE + 59)),
+        stop: Some(Timestamp::from_secs(10 * MINUTE)),
+        ..request(metric, &policy, "mean", MINUTE)
+    };
+    for _ in 0..2 {
+        let series = subject.store().query(vec![asked.clone()]).await.unwrap();
+        let shown: Vec<_> = series[0]
+            .granularities
+            .iter()
+            .map(|points| (points.granularity, points.timestamps.iter().map(|time| time.as_secs()).collect()))
+            .collect();
+        assert_eq!(shown, [(width(300), vec![300]), (width(MINUTE), vec![420, 480, 540])]);
+        subject.compact().await;
+    }
+}
+
+/// Counted back from the newest bucket, gaps included; the clock plays no part.
+pub async fn exactly_as_many_slots_as_points_are_kept(subject: &mut dyn Subject) {
+    let (metric, policy) = (MetricId::random(), policy(0, &[(MINUTE, Some(3)), (300, Some(2))], &["mean"]));
+    for minute in 0..9u32 {
+        append(subject, metric, &policy, &[(i64::from(minute) * MINUTE, f64::from(minute))]).await;
+        if minute == 4 {
+            subject.compact().await;
+        }
+    }
+    assert_eq!(read(subject, request(metric, &policy, "mean", 300)).await, [(0, 2.0), (300, 6.5)]);
+    let expected = [(360, 6.0), (420, 7.0), (480, 8.0)];
+    expect_always(subject, request(metric, &policy, "mean", MINUTE), &expected).await;
+    append(subject, metric, &policy, &[(600, 10.0)]).await;
+    expect_always(subject, request(metric, &policy, "mean", MINUTE), &[(480, 8.0), (600, 10.0)]).await;
+}
+
+/// The policy of the request counts for reads; what an append's policy let go is gone.
+pub async fn a_shrunk_policy_shrinks_reads_at_once_and_growth_brings_nothing_back(subject: &mut dyn Subject) {
+    let metric = MetricId::random();
+    let of = |points| policy(0, &[(MINUTE, Some(points))], &["mean"]);
+    append(subject, metric, &of(10), &[(0, 0.0), (60, 1.0), (120, 2.0), (180, 3.0)]).await;
+    assert_eq!(read(subject, request(metric, &of(2), "mean", MINUTE)).await, [(120, 2.0), (180, 3.0)]);
+    append(subject, metric, &of(2), &[(181, 3.0)]).await;
+    append(subject, metric, &of(10), &[(240, 4.0)]).await;
+    let expected = [(120, 2.0), (180, 3.0), (240, 4.0)];
+    expect_always(subject, request(metric, &of(10), "mean", MINUTE), &expected).await;
+}
+
+/// Hidden at once and for good, in memory and in segments.
+pub async fn deleted_metrics_are_hidden_and_may_come_back_empty(subject: &mut dyn Subject) {
+    let (metric, other) = (MetricId::random(), MetricId::random());
+    let policy = policy(0, &[(MINUTE, None)], &["mean"]);
+    for compacted in [false, true] {
+        append(subject, metric, &policy, &[(0, 1.0), (60, 2.0), (120, 3.0)]).await;
+        append(subject, other, &policy, &[(0, 7.0)]).await;
+        if compacted {
+            subject.compact().await;
+        }
+        subject.store().delete(&[metric, MetricId::random()]).await.unwrap();
+        subject.store().delete(&[metric]).await.unwrap();
+        expect_always(subject, request(metric, &policy, "mean", MINUTE), &[]).await;
+        append(subject, metric, &policy, &[(0, 5.0)]).await;
+        expect_always(subject, request(metric, &policy, "mean", MINUTE), &[(0, 5.0)]).await;
+        expect_always(subject, request(other, &policy, "mean", MINUTE), &[(0, 7.0)]).await;
+        subject.store().delete(&[metric]).await.unwrap();
+    }
+    assert_eq!(subject.store().statistics().await.unwrap().metrics, 1);
+}
+
+/// Every granularity asked for is there, with no points.
+pub async fn unknown_metrics_and_methods_give_empty_series(subject: &mut dyn Subject) {
+    let (metric, policy) = (MetricId::random(), policy(0, &[(MINUTE, None), (HOUR, None)], &["mean"]));
+    append(subject, metric, &policy, &[(0, 1.0)]).await;
+    let unknown =
+        SeriesRequest { granularities: Vec::new(), ..request(MetricId::random(), &policy, "mean", 1) };
+    let series = subject.store().query(vec![unknown]).await.unwrap();
+    let shown: Vec<_> = series[0].granularities.iter().map(|points| points.granularity).collect();
+    assert_eq!(shown, [width(HOUR), width(MINUTE)]);
+    assert!(series[0].granularities.iter().all(|points| points.timestamps.is_empty()));
+    assert_eq!(read(subject, request(metric, &policy, "max", MINUTE)).await, []);
+    assert_eq!(read(subject, request(metric, &policy, "mean", 7)).await, []);
+}
+
+/// Many metrics in one call, wherever their shards are.
+pub async fn answers_keep_the_order_of_requests(subject: &mut dyn Subject) {
+    let policy = policy(0, &[(MINUTE, None)], &["mean"]);
+    let metrics: Vec<(MetricId, f64)> =
+        (0..100u32).map(|value| (MetricId::random(), f64::from(value))).collect();
+    let runs = metrics.iter().map(|(metric, value)| run(*metric, &policy, &[(0, *value)])).collect();
+    let report = subject.store().append(runs).await.unwrap();
+    assert_eq!(report.accepted, 100);
+    for _ in 0..2 {
+        let requests = metrics.iter().map(|(metric, _)| request(*metric, &policy, "mean", MINUTE)).collect();
+        let series = subject.store().query(requests).await.unwrap();
+        let values: Vec<f64> = series.iter().map(|series| series.granularities[0].values[0]).collect();
+        assert_eq!(values, metrics.iter().map(|(_, value)| *value).collect::<Vec<_>>());
+        subject.compact().await;
+    }
+}
+
+/// Means of means, counts of buckets, rates not taken again; groups start at the step or the calendar.
+pub async fn resampling_regroups_the_stored_series(subject: &mut dyn Subject) {
+    let (metric, policy) = (MetricId::random(), policy(0, &[(MINUTE, None)], &["mean", "count", "rate:max"]));
+    let measures = [(0, 1.0), (30, 3.0), (60, 8.0), (120, 4.0), (180, 5.0)];
+    append(subject, metric, &policy, &measures).await;
+    subject.compact().await;
+    append(subject, metric, &policy, &[(240, 6.0)]).await;
+    let by = |method, by| SeriesRequest { resample: Some(by), ..request(metric, &policy, method, MINUTE) };
+    let step = Resample::Step(width(120));
+    assert_eq!(read(subject, by("mean", step)).await, [(0, 5.0), (120, 4.5), (240, 6.0)]);
+    assert_eq!(read(subject, by("count", step)).await, [(0, 2.0), (120, 2.0), (240, 1.0)]);
+    assert_eq!(read(subject, by("rate:max", step)).await, [(0, 5.0), (120, 1.0), (240, 1.0)]);
+    assert_eq!(read(subject, by("mean", Resample::Calendar(Calendar::Year))).await, [(0, 5.0)]);
+    let windowed = SeriesRequest {
+        start: Some(Timestamp::from_secs(60)),
+        stop: Some(Timestamp::from_secs(180)),
+        ..by("mean", step)
+    };
+    assert_eq!(
+        read(subject, windowed).await,
+        [(0, 5.0), (120, 4.5)],
+        "groups count what lies outside the window"
+    );
+}
+
+/// Many metrics and runs: a restart forgets nothing and changes nothing, with and without segments.
+pub async fn a_restart_gives_the_same_answers(subject: &mut dyn Subject) {
+    let policy = policy(1, &[(MINUTE, Some(30)), (300, None)], &["mean", "std", "rate:mean", "95pct"]);
+    let metrics: Vec<MetricId> = (0..20).map(|_| MetricId::random()).collect();
+    let requests: Vec<SeriesRequest> = metrics
+        .iter()
+        .flat_map(|metric| {
+            let methods: [AggregationMethod; 4] = [
+                AggregationMethod::plain(Stat::Mean),
+                AggregationMethod::plain(Stat::Std),
+                AggregationMethod::rate(Stat::Mean),
+                AggregationMethod::plain(Stat::Percentile(95)),
+            ];
+            let one = request(*metric, &policy, "mean", MINUTE);
+            methods.map(|method| SeriesRequest { method, granularities: Vec::new(), ..one.clone() })
+        })
+        .collect();
+    for round in 0..6u32 {
+        for (number, metric) in (0u32..).zip(&metrics) {
+            let at = i64::from(round * 400 + number * 7);
+            let value = f64::from(round * number) * 0.1;
+            append(subject, *metric, &policy, &[(at, value), (at + 13, value + 1.0), (at - 100, 2.0)]).await;
+        }
+        let before = subject.store().query(requests.clone()).await.unwrap();
+        subject.reopen().await;
+        assert_eq!(subject.store().query(requests.clone()).await.unwrap(), before, "replayed, round {round}");
+        subject.compact().await;
+        assert_eq!(
+            subject.store().query(requests.clone()).await.unwrap(),
+            before,
+            "compacted, round {round}"
+        );
+        subject.reopen().await;
+        assert_eq!(subject.store().query(requests.clone()).await.unwrap(), before, "loaded, round {round}");
+    }
+}

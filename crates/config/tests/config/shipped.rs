@@ -55,6 +55,7 @@ fn counters_get_rates() {
         ("disk.device.write.requests", "request", &[("disk.device.write.requests.rate", "request/s")]),
         ("network.incoming.packets", "packet", &[("network.incoming.packets.rate", "packet/s")]),
         ("host.disk.read.bytes", "B", &[("host.disk.read.bytes.rate", "B/s")]),
+        ("host.disk.busy.time", "ns", &[("host.disk.busy.time.rate", "ns/s")]),
         ("host.network.outgoing.errors", "packet", &[("host.network.outgoing.errors.rate", "packet/s")]),
         ("cgroup.io.write.ops", "request", &[("cgroup.io.write.ops.rate", "request/s")]),
         ("host.load.1min", "process", &[]),

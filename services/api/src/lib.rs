@@ -5,6 +5,7 @@
 //! so the OpenAPI document in `openapi/nephos.json` cannot differ from what is served. Refusals leave handlers as
 //! [`failure::Failure`]; [`http::frame`] gives them the form that the client asked for.
 
+pub mod aodh;
 pub mod failure;
 pub mod gnocchi;
 pub mod http;
@@ -16,6 +17,7 @@ mod server;
 pub mod service;
 pub mod state;
 
+pub use aodh::AlarmOptions;
 pub use service::metrics::{HousekeepingError, housekeeping};
 pub use state::{ApiOptions, ApiState};
 
@@ -81,9 +83,11 @@ pub async fn run(parts: ApiParts, shutdown: Shutdown) -> Result<(), ApiError> {
 /// Everything that is served, as one router.
 pub fn app(state: Arc<ApiState>) -> Router {
     let (gnocchi, _) = gnocchi::routes().build();
+    let aodh = aodh::router(Arc::clone(&state));
     let document = openapi::text(&openapi::document(descriptions()));
     let gnocchi = gnocchi.layer(from_fn(http::frame::only_json)).with_state(Arc::clone(&state));
     let inner = gnocchi
+        .merge(aodh)
         .merge(own::router(document))
         .merge(nephos_observe::http::router(state.health.clone(), state.metrics.clone()))
         .fallback(unknown_path);
@@ -93,7 +97,7 @@ pub fn app(state: Arc<ApiState>) -> Router {
 
 /// The descriptions of everything that the OpenAPI document tells of.
 pub fn descriptions() -> Vec<Description> {
-    vec![gnocchi::routes().build().1]
+    vec![gnocchi::routes().build().1, aodh::description()]
 }
 
 async fn unknown_path(OriginalUri(uri): OriginalUri) -> Response {

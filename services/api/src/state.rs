@@ -12,6 +12,7 @@ use nephos_model::Clock;
 use nephos_observe::{Health, Metrics};
 use nephos_timeseries::{AggregationMethod, ArchivePolicy};
 
+use crate::aodh::AlarmOptions;
 use crate::failure::Failure;
 use crate::http::cors::Cors;
 
@@ -34,6 +35,8 @@ pub struct ApiOptions {
     pub default_aggregation_methods: Vec<AggregationMethod>,
     /// Who may call from a browser.
     pub cors: Cors,
+    /// What is said about alarms.
+    pub alarms: AlarmOptions,
 }
 
 impl Default for ApiOptions {
@@ -50,6 +53,7 @@ impl Default for ApiOptions {
                 allowed_origins: Vec::new(),
                 allowed_headers: Cors::DEFAULT_HEADERS.map(str::to_owned).to_vec(),
             },
+            alarms: AlarmOptions::default(),
         }
     }
 }

@@ -1,0 +1,127 @@
+//! Errors with the bodies of Aodh (alarms-api §1).
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use nephos_index::IndexError;
+use nephos_wire::aodh::Fault;
+use serde_json::json;
+
+/// What ends a request of the alarm API.
+#[derive(Debug)]
+pub(super) enum AodhFailure {
+    /// The client's mistake.
+    Fault(Fault),
+    /// No such path.
+    NoPath,
+    /// Nobody could be made out.
+    Unauthorized(Option<&'static str>),
+    /// The index is away.
+    Unavailable,
+    /// Our own mistake; details are in the log only.
+    Internal,
+}
+
+impl AodhFailure {
+    /// 404 for an alarm.
+    pub(super) fn no_alarm(id: &str) -> Self {
+        Self::Fault(Fault { status: 404, message: format!("Alarm {id} not found") })
+    }
+
+    /// 403 by policy.
+    pub(super) fn forbidden() -> Self {
+        Self::Fault(Fault { status: 403, message: "RBAC Authorization Failed".to_owned() })
+    }
+
+    /// A body that is too large or ended early.
+    pub(super) fn unreadable_body(status: StatusCode) -> Self {
+        let message = match status {
+            StatusCode::PAYLOAD_TOO_LARGE => "Request body is too large",
+            _ => "Request body could not be read",
+        };
+        Self::Fault(Fault { status: status.as_u16(), message: message.to_owned() })
+    }
+
+    /// 501: the original has it, this version does not.
+    pub(super) fn not_in_this_version(what: &str) -> Self {
+        Self::Fault(Fault { status: 501, message: format!("{what} is not in this version") })
+    }
+}
+
+impl From<Fault> for AodhFailure {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<IndexError> for AodhFailure {
+    fn from(error: IndexError) -> Self {
+        match error {
+            IndexError::BadMarker(marker) => Self::Fault(Fault::bad(format!("Marker {marker} not found."))),
+            IndexError::NotFound { what: "alarm", id } => Self::no_alarm(&id),
+            error if error.is_retryable() => {
+                tracing::warn!(%error, "alarm request refused");
+                Self::Unavailable
+            }
+            error => {
+                tracing::error!(%error, "alarm request failed");
+                Self::Internal
+            }
+        }
+    }
+}
+
+fn object(status: StatusCode, text: &str) -> Response {
+    let code = if status.is_server_error() { "Server" } else { "Client" };
+    let body = json!({"error_message": {"faultcode": code, "faultstring": text, "debuginfo": null}});
+    json_response(status, &body)
+}
+
+/// A JSON answer.
+pub(super) fn json_response(status: StatusCode, body: &serde_json::Value) -> Response {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// 405, with the methods the path has.
+pub(super) fn no_method(method: &Method, allow: Option<&HeaderValue>) -> Response {
+    let text =
+        format!("405 Method Not Allowed\n\nThe method {method} is not allowed for this resource. \n\n ");
+    let mut response = json_response(StatusCode::METHOD_NOT_ALLOWED, &json!({"error_message": text}));
+    if let Some(allow) = allow {
+        response.headers_mut().insert(header::ALLOW, allow.clone());
+    }
+    response
+}
+
+impl IntoResponse for AodhFailure {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Fault(fault) => {
+                object(StatusCode::from_u16(fault.status).unwrap_or(StatusCode::BAD_REQUEST), &fault.message)
+            }
+            Self::NoPath => json_response(
+                StatusCode::NOT_FOUND,
+                &json!({"error_message": "404 Not Found\n\nThe resource could not be found.\n\n   "}),
+            ),
+            Self::Unauthorized(challenge) => {
+                let mut response = object(StatusCode::UNAUTHORIZED, "Authentication required");
+                if let Some(challenge) = challenge {
+                    response
+                        .headers_mut()
+                        .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+                }
+                response
+            }
+            Self::Unavailable => {
+                let mut response =
+                    object(StatusCode::SERVICE_UNAVAILABLE, "The index is not reachable. Please retry.");
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                response
+            }
+            Self::Internal => object(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
+        }
+    }
+}

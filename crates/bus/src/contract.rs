@@ -94,7 +94,11 @@ pub trait Bus: Send + Sync + Debug {
     async fn publish(&self, destination: Destination, samples: Vec<Sample>) -> Result<(), BusError>;
 
     /// Starts reading. `prefetch` bounds the unsettled deliveries.
-    async fn subscribe(&self, subscription: Subscription, prefetch: u16) -> Result<Box<dyn Consumer>, BusError>;
+    async fn subscribe(
+        &self,
+        subscription: Subscription,
+        prefetch: u16,
+    ) -> Result<Box<dyn Consumer>, BusError>;
 
     /// `Ok` if the transport works right now: for `/readyz`.
     fn ready(&self) -> Result<(), String>;

@@ -113,7 +113,13 @@ pub struct LeaseHolder {
 pub trait Leases: Send + Sync + Debug {
     /// Takes the lease for `ttl` if it is free, expired or already `holder`'s (a restarted process of the same name takes
     /// over at once, with a new epoch).
-    async fn acquire(&self, name: &str, holder: &str, url: &str, ttl: Duration) -> Result<Lease, CoordinationError>;
+    async fn acquire(
+        &self,
+        name: &str,
+        holder: &str,
+        url: &str,
+        ttl: Duration,
+    ) -> Result<Lease, CoordinationError>;
     /// Prolongs it; `Lost` if the epoch moved.
     async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<(), CoordinationError>;
     /// Gives it up.

@@ -1,0 +1,162 @@
+//! Exchanges and queues (telemetry-pipeline §3.1).
+//!
+//! Names that OpenStack's own services declare too are plain durable ones without arguments, as those services declare
+//! them with `amqp_durable_queues`; if they exist in another form, that form is used. Our own are quorum queues that
+//! dead-letter what was delivered too often.
+
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{Channel, ExchangeKind};
+
+use super::error::is_clash;
+use super::session::Session;
+use crate::contract::{BusError, Subscription};
+
+/// Exchange of polling agents and of the `notifier://` publisher.
+pub(super) const CEILOMETER: &str = "ceilometer";
+/// Queue and routing key of what polling agents send.
+pub(super) const POLLING: &str = "notifications.sample";
+/// Queue and routing key of what foreign `notifier://` publishers send.
+pub(super) const FOREIGN_METERING: &str = "metering.sample";
+/// Our own exchange.
+pub(super) const NEPHOS: &str = "nephos";
+/// Exchange and queue of what cannot be handled.
+pub(super) const DEAD: &str = "nephos.dead";
+/// How often our own queues deliver a message before they dead-letter it: the last resort against one that kills its
+/// consumers, above the limit that consumers themselves keep.
+const DELIVERY_LIMIT: u32 = 200;
+/// Dead letters kept; the oldest go first, so that a broken sender cannot fill the broker's disk.
+const DEAD_LETTERS: u32 = 100_000;
+
+/// Name and routing key of a partition's queue.
+pub(super) fn partition_queue(partition: u32) -> String {
+    format!("nephos.samples.{partition:02}")
+}
+
+/// What is declared.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Topology {
+    pub(super) queues: u32,
+}
+
+impl Topology {
+    /// Declares everything that leads to `subscription`, from either end.
+    pub(super) async fn declare(
+        &self,
+        session: &Session,
+        subscription: Subscription,
+    ) -> Result<(), BusError> {
+        session.declare_dead_letters().await?;
+        match subscription {
+            Subscription::Polling => shared_queue(session, POLLING).await,
+            Subscription::Metering => {
+                self.declare_partitions(session).await?;
+                shared_queue(session, FOREIGN_METERING).await
+            }
+        }
+    }
+
+    async fn declare_partitions(&self, session: &Session) -> Result<(), BusError> {
+        let channel = open(session).await?;
+        let declared = async {
+            exchange(&channel, NEPHOS, ExchangeKind::Topic, false).await?;
+            let arguments = table([
+                ("x-queue-type", text("quorum")),
+                ("x-single-active-consumer", AMQPValue::Boolean(true)),
+                ("x-delivery-limit", number(DELIVERY_LIMIT)),
+                ("x-dead-letter-exchange", text(DEAD)),
+                // At least once, which in turn needs this overflow behaviour.
+                ("x-dead-letter-strategy", text("at-least-once")),
+                ("x-overflow", text("reject-publish")),
+            ]);
+            for partition in 0..self.queues {
+                let name = partition_queue(partition);
+                queue(&channel, &name, false, arguments.clone()).await?;
+                bind(&channel, &name, NEPHOS, &name).await?;
+            }
+            Ok(())
+        };
+        declared.await.map_err(|error| session.peer.error(&error))
+    }
+
+    /// Declares where dead letters go.
+    pub(super) async fn declare_dead_letters(session: &Session) -> Result<(), BusError> {
+        let channel = open(session).await?;
+        let declared = async {
+            exchange(&channel, DEAD, ExchangeKind::Fanout, false).await?;
+            let arguments = table([("x-queue-type", text("quorum")), ("x-max-length", number(DEAD_LETTERS))]);
+            queue(&channel, DEAD, false, arguments).await?;
+            bind(&channel, DEAD, DEAD, "").await
+        };
+        declared.await.map_err(|error| session.peer.error(&error))
+    }
+}
+
+/// Declares a queue of exchange `ceilometer` whose routing key is its name.
+async fn shared_queue(session: &Session, name: &str) -> Result<(), BusError> {
+    let mut channel = open(session).await?;
+    for passive in [false, true] {
+        match exchange(&channel, CEILOMETER, ExchangeKind::Topic, passive).await {
+            Ok(()) => break,
+            Err(error) => channel = after_clash(session, &error, passive, CEILOMETER).await?,
+        }
+    }
+    for passive in [false, true] {
+        match queue(&channel, name, passive, FieldTable::default()).await {
+            Ok(()) => break,
+            Err(error) => channel = after_clash(session, &error, passive, name).await?,
+        }
+    }
+    bind(&channel, name, CEILOMETER, name).await.map_err(|error| session.peer.error(&error))
+}
+
+/// The broker closes a channel on which a declaration clashed: a new one, to look only whether the thing is there.
+async fn after_clash(
+    session: &Session,
+    error: &lapin::Error,
+    passive: bool,
+    name: &str,
+) -> Result<Channel, BusError> {
+    if passive || !is_clash(error) {
+        return Err(session.peer.error(error));
+    }
+    if session.peer.first_clash(name) {
+        tracing::warn!(name, %error, "exists with other properties than ours; used as it is");
+    }
+    open(session).await
+}
+
+async fn open(session: &Session) -> Result<Channel, BusError> {
+    session.connection.create_channel().await.map_err(|error| session.failed(&error))
+}
+
+async fn exchange(channel: &Channel, name: &str, kind: ExchangeKind, passive: bool) -> lapin::Result<()> {
+    let options = ExchangeDeclareOptions { passive, durable: true, ..Default::default() };
+    channel.exchange_declare(name.into(), kind, options, FieldTable::default()).await
+}
+
+async fn queue(channel: &Channel, name: &str, passive: bool, arguments: FieldTable) -> lapin::Result<()> {
+    let options = QueueDeclareOptions { passive, durable: true, ..Default::default() };
+    channel.queue_declare(name.into(), options, arguments).await.map(|_| ())
+}
+
+async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> lapin::Result<()> {
+    let options = QueueBindOptions::default();
+    channel.queue_bind(queue.into(), exchange.into(), key.into(), options, FieldTable::default()).await
+}
+
+fn table<const N: usize>(entries: [(&'static str, AMQPValue); N]) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (key, value) in entries {
+        table.insert(ShortString::from(key), value);
+    }
+    table
+}
+
+fn text(value: &str) -> AMQPValue {
+    AMQPValue::LongString(value.into())
+}
+
+fn number(value: u32) -> AMQPValue {
+    AMQPValue::LongLongInt(i64::from(value))
+}

@@ -19,7 +19,7 @@ pub mod v2;
 pub use hierarchy::{Hierarchy, Layout, Version};
 pub use kind::{GroupKind, PodQos, recognise};
 pub use processes::GuestNames;
-pub use reading::{DeviceIo, GroupPart, GroupParts, GroupReading};
+pub use reading::{BlockDevice, Device, DeviceIo, GroupPart, GroupParts, GroupReading};
 
 /// One group, wherever it stands: the same path in several hierarchies is one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,6 +130,16 @@ impl Cgroups {
     pub fn guest_names(&mut self, group: &Group) -> Option<GuestNames> {
         let folders: Vec<PathBuf> = self.folders(group).map(|(_, dir)| dir).collect();
         processes::guest_names(&folders, &self.roots, &mut self.files)
+    }
+
+    /// What `/sys` knows of a block device.
+    pub fn block_device(&self, device: Device) -> BlockDevice {
+        let link = self.roots.sys_root.join("dev/block").join(device.to_string());
+        let name = std::fs::read_link(&link)
+            .ok()
+            .and_then(|target| Some(target.file_name()?.to_string_lossy().replace('!', "/")));
+        let stacked = std::fs::read_dir(link.join("slaves")).is_ok_and(|mut slaves| slaves.next().is_some());
+        BlockDevice { name: name.unwrap_or_else(|| device.to_string()), stacked }
     }
 
     /// What this process cannot read here.

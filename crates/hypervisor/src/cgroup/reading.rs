@@ -1,5 +1,6 @@
 //! What a group used: each figure from the hierarchy that has its file.
 
+use std::fmt;
 use std::ops::BitOr;
 use std::path::{Path, PathBuf};
 
@@ -86,6 +87,21 @@ impl Device {
         let narrow = |word| u32::try_from(decimal(word)?).map_err(|_| "no device number".to_owned());
         Ok(Self { major: narrow(major)?, minor: narrow(minor)? })
     }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.major, self.minor)
+    }
+}
+
+/// What is known of a block device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockDevice {
+    /// Kernel's name, or its number where that is not known.
+    pub name: String,
+    /// Whether it only passes I/O on to other block devices, which count it again.
+    pub stacked: bool,
 }
 
 /// Block I/O of a group on one device.

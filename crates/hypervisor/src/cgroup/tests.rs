@@ -3,7 +3,6 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::reading::Device;
 use super::*;
 use crate::host::PressureLine;
 
@@ -300,6 +299,25 @@ fn a_guest_is_named_through_its_emulators_threads() {
         walk.groups.iter().find(|group| matches!(group.kind, GroupKind::LibvirtGuest { .. })).unwrap();
     let names = GuestNames { domain: "instance-00000001".to_owned(), uuid: Some("u-1".to_owned()) };
     assert_eq!(cgroups.guest_names(guest), Some(names));
+}
+
+#[test]
+fn block_devices_are_named_and_those_on_top_of_others_known() {
+    let fake = Fake::new("mounts_v2");
+    let sys = fake.dir.path().join("sys");
+    fs::create_dir_all(sys.join("devices/sda/slaves")).unwrap();
+    fs::create_dir_all(sys.join("devices/dm-3/slaves/sda")).unwrap();
+    fs::create_dir_all(sys.join("dev/block")).unwrap();
+    for (number, name) in [("8:0", "sda"), ("253:3", "dm-3")] {
+        std::os::unix::fs::symlink(format!("../../devices/{name}"), sys.join("dev/block").join(number))
+            .unwrap();
+    }
+    let cgroups = fake.cgroups();
+    for (major, minor, name, stacked) in [(8, 0, "sda", false), (253, 3, "dm-3", true), (9, 1, "9:1", false)]
+    {
+        let expected = BlockDevice { name: name.to_owned(), stacked };
+        assert_eq!(cgroups.block_device(Device { major, minor }), expected);
+    }
 }
 
 #[test]

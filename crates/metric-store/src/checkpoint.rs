@@ -4,6 +4,7 @@
 //! includes, and replay leaves out what a copy includes.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use nephos_model::{Clock, MetricId, Timestamp};
 
@@ -68,6 +69,7 @@ pub(crate) fn checkpoint(shard: &Shard, log_from: u64, clock: &dyn Clock) -> Res
         for batch in written.chunks(BATCH) {
             settle(shard, batch);
         }
+        shard.retained.store(shard.head().raw_bytes(), Ordering::Relaxed);
         instrument::segment_written("checkpoint", size, clock.monotonic().saturating_sub(start));
     } else if log_from > manifest.log_from {
         let mut next = manifest.clone();
@@ -149,5 +151,66 @@ fn settle(shard: &Shard, written: &[Written]) {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nephos_model::{Granularity, ManualClock, Measure};
+    use nephos_timeseries::{AggregationMethod, ArchivePolicy, PolicyItem, Stat};
+
+    use super::*;
+    use crate::contract::Run;
+    use crate::options::StoreOptions;
+
+    fn run(metric: MetricId, times: impl IntoIterator<Item = i64>) -> Run {
+        let policy = ArchivePolicy {
+            name: "p".to_owned(),
+            back_window: 0,
+            definition: vec![PolicyItem { granularity: Granularity::from_secs(60).unwrap(), points: None }],
+            methods: vec![AggregationMethod::plain(Stat::Mean)],
+        };
+        let measures = times.into_iter().map(|at| Measure::new(Timestamp::from_secs(at), 1.0)).collect();
+        Run { metric, policy: Arc::new(policy), measures }
+    }
+
+    /// A shard with one metric, which changes after it was copied and before the copy counts.
+    fn overtaken(
+        change: impl Fn(&mut crate::head::Head, MetricId),
+    ) -> (tempfile::TempDir, Arc<Shard>, MetricId) {
+        let folder = tempfile::tempdir().unwrap();
+        let options = StoreOptions::new(folder.path(), Arc::new(ManualClock::new(Timestamp::EPOCH)));
+        let (shard, _log) = Shard::open(&options, 0).unwrap();
+        let metric = MetricId::random();
+        shard.head_mut().append(1, run(metric, [0, 60, 120]));
+        let mut writer = SegmentWriter::create(&shard.folder, 0, 1).unwrap();
+        let copied = copies(&shard, &[metric]);
+        change(&mut shard.head_mut(), metric);
+        let written = copied.into_iter().map(|(metric, copy)| write_one(&shard, &mut writer, metric, copy));
+        settle(&shard, &written.collect::<Result<Vec<_>, _>>().unwrap());
+        (folder, shard, metric)
+    }
+
+    #[test]
+    fn a_metric_born_again_while_its_former_life_was_written_keeps_its_measures() {
+        let (_folder, shard, metric) = overtaken(|head, metric| {
+            head.delete(2, metric);
+            head.append(3, run(metric, [0, 10]));
+        });
+        let head = shard.head();
+        let state = &head.metrics[&metric];
+        assert_eq!((state.raw.len(), state.stored, state.sealed), (2, 0, Timestamp::MIN));
+        assert_eq!(head.deleted.get(&metric), Some(&2), "the deletion is not in a segment yet");
+    }
+
+    #[test]
+    fn a_metric_that_changed_while_it_was_written_is_written_again() {
+        let (_folder, shard, metric) = overtaken(|head, metric| {
+            head.append(2, run(metric, [130, 180]));
+        });
+        assert_eq!(changed_metrics(&shard), [metric]);
+        let head = shard.head();
+        let left: Vec<i64> = head.metrics[&metric].raw.timestamps.iter().map(|at| at.as_secs()).collect();
+        assert_eq!(left, [120, 130, 180], "what the segment has is no longer in memory, the rest is");
     }
 }

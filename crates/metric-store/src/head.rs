@@ -168,6 +168,11 @@ impl Head {
         }
     }
 
+    /// Bytes of all raw measures.
+    pub(crate) fn raw_bytes(&self) -> u64 {
+        self.metrics.values().map(|state| state.raw.len() as u64 * 16).sum()
+    }
+
     /// Whether segments already say what this commit did to a metric: only while a log is replayed.
     fn includes(&self, metric: MetricId, commit: u64) -> bool {
         self.metrics.get(&metric).is_some_and(|state| commit <= state.stored)

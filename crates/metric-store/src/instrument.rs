@@ -7,7 +7,8 @@ use metrics::{counter, gauge, histogram};
 use crate::contract::{AppendReport, StoreError};
 
 /// An append was answered with success.
-pub(crate) fn appended(report: AppendReport) {
+pub(crate) fn appended(report: AppendReport, took: Duration) {
+    histogram!("nephos_store_append_duration_seconds").record(took.as_secs_f64());
     counter!("nephos_store_received_measures_total").increment(report.accepted + report.late);
     counter!("nephos_store_accepted_measures_total").increment(report.accepted);
     counter!("nephos_store_dropped_measures_total", "reason" => "late").increment(report.late);
@@ -35,7 +36,6 @@ pub(crate) fn failed(operation: &'static str, error: &StoreError) {
 }
 
 /// A group of calls was made durable by one sync.
-#[allow(clippy::cast_precision_loss)]
 pub(crate) fn committed(calls: usize, bytes: u64, took: Duration) {
     counter!("nephos_store_log_commits_total").increment(1);
     counter!("nephos_store_log_calls_total").increment(calls as u64);

@@ -20,6 +20,9 @@ use crate::instrument;
 use crate::options::{Limits, RETRY_AFTER};
 use crate::protocol::{self, Message, decode, encode};
 
+/// How often a call that is not answered yet makes sure that it is at the right place.
+const OWNER_CHECK: Duration = Duration::from_secs(2);
+
 /// Who serves a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
@@ -146,9 +149,15 @@ impl RemoteStore {
         let request = self.client.post(&url).bearer_auth(self.options.token.expose_secret());
         let request =
             request.header(CONTENT_TYPE, protocol::CONTENT_TYPE).timeout(self.options.timeout).body(body);
-        let answer = request.send().await.map_err(|error| again(&owner.url, describe(&error)))?;
-        let status = answer.status();
-        let bytes = self.read(answer).await.map_err(|reason| again(&owner.url, reason))?;
+        let exchange = async {
+            let answer = request.send().await.map_err(|error| describe(&error))?;
+            Ok((answer.status(), self.read(answer).await?))
+        };
+        let exchanged = tokio::select! {
+            exchanged = exchange => exchanged,
+            () = self.superseded(shard, &owner) => Err("another process owns the shard meanwhile".to_owned()),
+        };
+        let (status, bytes) = exchanged.map_err(|reason: String| again(&owner.url, reason))?;
         match decode::<Result<A, StoreError>>(&bytes) {
             Ok(Ok(answer)) => Ok(answer),
             // It gave the shard up, or is about to.
@@ -159,6 +168,17 @@ impl RemoteStore {
             Err(error) => {
                 let reason = if status.is_success() { error.to_string() } else { format!("status {status}") };
                 Err(Failure::Final(StoreError::Remote { url: owner.url, reason }))
+            }
+        }
+    }
+
+    /// Returns when a shard has another owner than this one, which may be paused or cut off and never answer.
+    async fn superseded(&self, shard: u32, owner: &Owner) {
+        loop {
+            sleep(OWNER_CHECK).await;
+            match self.owners.owner(shard).await {
+                Ok(Some(other)) if other != *owner => return,
+                _ => {}
             }
         }
     }

@@ -41,6 +41,8 @@ pub(crate) struct Shard {
     pub(crate) damage: DamageLog,
     /// Bytes of log that no segment holds yet.
     pub(crate) unsealed: AtomicU64,
+    /// Bytes of the raw measures that the last checkpoint left in memory: the next one packs them again.
+    pub(crate) retained: AtomicU64,
     /// Whether a checkpoint is asked for and not done yet.
     pub(crate) checkpointing: AtomicBool,
     /// Whether the last checkpoint failed.
@@ -64,6 +66,7 @@ impl Shard {
         let mut head = Head::default();
         head.commit = manifest.commit;
         load_states(&mut head, &segments, &damage);
+        let retained = head.raw_bytes();
         let (log, unsealed) = replay_logs(&mut head, &folder, number, &manifest, &damage)?;
         head.buried.clear();
         let shard = Self {
@@ -74,6 +77,7 @@ impl Shard {
             manifest: Mutex::new(manifest),
             damage,
             unsealed: AtomicU64::new(unsealed),
+            retained: AtomicU64::new(retained),
             checkpointing: AtomicBool::new(false),
             checkpoint_failed: AtomicBool::new(false),
             checkpoint_done: (Mutex::new(()), Condvar::new()),
@@ -254,7 +258,7 @@ fn cut(path: &Path, len: u64) -> Result<(), StoreError> {
 }
 
 /// Applies a frame of the log: what its calls did, in their order.
-fn apply(head: &mut Head, commit: u64, payload: &[u8]) -> Result<AppendReport, Malformed> {
+pub(crate) fn apply(head: &mut Head, commit: u64, payload: &[u8]) -> Result<AppendReport, Malformed> {
     let mut reader = Reader::new(payload);
     let mut report = AppendReport::default();
     while reader.remaining() > 0 {

@@ -251,6 +251,7 @@ fn within(
 #[async_trait]
 impl MetricStore for LocalStore {
     async fn append(&self, runs: Vec<Run>) -> Result<AppendReport, StoreError> {
+        let start = self.options.clock.monotonic();
         let appended = async {
             let measures = runs.iter().map(|run| run.measures.len()).sum();
             within(&self.options.limits, "an append's measures", measures, |limits| limits.measures)?;
@@ -261,7 +262,9 @@ impl MetricStore for LocalStore {
         };
         let done = appended.await;
         match &done {
-            Ok(report) => instrument::appended(*report),
+            Ok(report) => {
+                instrument::appended(*report, self.options.clock.monotonic().saturating_sub(start));
+            }
             Err(error) => instrument::failed("append", error),
         }
         done

@@ -1,5 +1,7 @@
 use std::cell::Cell;
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn frames(path: &Path) -> (Vec<(u64, Vec<u8>)>, Replayed) {
@@ -162,5 +164,30 @@ fn a_write_that_fills_the_disk_leaves_no_trace_and_the_next_one_succeeds() {
         let (seen, found) = frames(&log_path(folder.path(), 1));
         assert_eq!(seen, [(1, b"before".to_vec()), (2, b"after".to_vec())]);
         assert!(found.damage.is_empty());
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_replay_panic_or_invent_frames(
+        payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..30), 0..6),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        written(folder.path(), &payloads.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        let path = log_path(folder.path(), 1);
+        let mut content = fs::read(&path).unwrap();
+        for (index, byte) in changes {
+            let at = index.index(content.len());
+            content[at] = byte;
+        }
+        content.truncate(cut.index(content.len() + 1));
+        fs::write(&path, &content).unwrap();
+        let (seen, found) = frames(&path);
+        prop_assert_eq!(found.sound + found.torn, content.len() as u64);
+        for (number, payload) in seen {
+            prop_assert_eq!(&payloads[usize::try_from(number).unwrap()], &payload);
+        }
     }
 }

@@ -82,6 +82,8 @@ struct Writer {
     min_free: u64,
     checkpoint_bytes: u64,
     next_checkpoint: Duration,
+    /// Whether the last group was refused or could not be written: told when it begins and when it ends.
+    troubled: bool,
 }
 
 struct Pending {
@@ -107,6 +109,7 @@ pub(crate) fn start(
         min_free: options.min_free,
         checkpoint_bytes: options.checkpoint_bytes,
         next_checkpoint: Duration::ZERO,
+        troubled: false,
         shard,
     };
     let thread = std::thread::Builder::new()
@@ -148,14 +151,18 @@ impl Writer {
 
     /// Makes a group of calls durable, applies and answers them.
     fn commit(&mut self, group: Vec<Pending>) {
-        let group = self.refuse_when_full(group);
+        let group = match self.refusal() {
+            Some(refusal) => self.refuse(group, &refusal),
+            None => group,
+        };
         if group.is_empty() {
             return;
         }
         let number = self.shard.head().commit + 1;
         let (start, before) = (self.clock.monotonic(), self.log.len());
         if let Err(error) = self.log.append(number, group.iter().map(|call| call.bytes.as_slice())) {
-            tracing::warn!(error = %error, "a write to the log failed");
+            let error = self.named(error);
+            self.trouble(&error);
             for call in group {
                 answer(call.reply, Err(error.same()));
             }
@@ -164,6 +171,10 @@ impl Writer {
         let written = self.log.len() - before;
         instrument::committed(group.len(), written, self.clock.monotonic().saturating_sub(start));
         self.shard.unsealed.fetch_add(written, Ordering::Relaxed);
+        let appends = group.iter().any(|call| matches!(call.change, Change::Append(_)));
+        if appends && std::mem::take(&mut self.troubled) {
+            tracing::info!(shard = self.shard.number, "the metric store takes writes again");
+        }
         for (reply, report) in self.apply(number, group) {
             answer(reply, Ok(report));
         }
@@ -196,18 +207,38 @@ impl Writer {
         answers
     }
 
-    /// Answers appends with an error while the disk has too little room. Deletions go on: they make room.
-    fn refuse_when_full(&self, group: Vec<Pending>) -> Vec<Pending> {
-        let refusal = || match free_bytes(&self.shard.folder) {
-            Ok(free) if free >= self.min_free => None,
-            Ok(free) => Some(StoreError::DiskFull {
-                path: self.shard.folder.display().to_string(),
-                free,
-                min_free: self.min_free,
-            }),
+    /// Why appends can't be taken just now.
+    fn refusal(&self) -> Option<StoreError> {
+        match free_bytes(&self.shard.folder) {
+            Ok(free) if free < self.min_free => Some(self.disk_full(free)),
+            Ok(_) => self.behind(),
             Err(error) => Some(error),
-        };
-        let Some(refusal) = refusal().or_else(|| self.behind()) else { return group };
+        }
+    }
+
+    fn disk_full(&self, free: u64) -> StoreError {
+        StoreError::DiskFull { path: self.shard.folder.display().to_string(), free, min_free: self.min_free }
+    }
+
+    /// A write that found no room is a full disk, whatever limit was set.
+    fn named(&self, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                self.disk_full(free_bytes(&self.shard.folder).unwrap_or(0))
+            }
+            other => other,
+        }
+    }
+
+    fn trouble(&mut self, error: &StoreError) {
+        if !std::mem::replace(&mut self.troubled, true) {
+            tracing::error!(error = %error, shard = self.shard.number, "the metric store takes no writes");
+        }
+    }
+
+    /// Answers appends with an error. Deletions go on: they make room.
+    fn refuse(&mut self, group: Vec<Pending>, refusal: &StoreError) -> Vec<Pending> {
+        self.trouble(refusal);
         let (refused, taken): (Vec<_>, Vec<_>) =
             group.into_iter().partition(|call| matches!(call.change, Change::Append(_)));
         for call in refused {
@@ -216,9 +247,14 @@ impl Writer {
         taken
     }
 
+    /// Bytes of log that make a checkpoint worth while: as many as it writes again of what it wrote before.
+    fn checkpoint_bytes(&self) -> u64 {
+        self.checkpoint_bytes.max(self.shard.retained.load(Ordering::Relaxed))
+    }
+
     /// Checkpoints that can't keep up slow appends down; if they fail, memory must not grow for ever.
     fn behind(&self) -> Option<StoreError> {
-        let most = self.checkpoint_bytes.saturating_mul(MOST_BEHIND);
+        let most = self.checkpoint_bytes().saturating_mul(MOST_BEHIND);
         let bytes = self.shard.wait_for_checkpoint(most, PATIENCE);
         let source =
             || std::io::Error::other(format!("{bytes} bytes of log wait for a segment to be written"));
@@ -227,7 +263,7 @@ impl Writer {
 
     fn checkpoint_if_due(&mut self) {
         let now = self.clock.monotonic();
-        let due = self.shard.unsealed.load(Ordering::Relaxed) >= self.checkpoint_bytes
+        let due = self.shard.unsealed.load(Ordering::Relaxed) >= self.checkpoint_bytes()
             && !self.shard.checkpointing.load(Ordering::Acquire)
             && (now >= self.next_checkpoint || !self.shard.checkpoint_failed.load(Ordering::Relaxed));
         if due {

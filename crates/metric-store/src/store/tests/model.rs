@@ -8,6 +8,8 @@ use nephos_timeseries::{BucketColumns, aggregate};
 use proptest::prelude::*;
 
 use super::*;
+use crate::checkpoint::checkpoint;
+use crate::shard::apply;
 
 const METHODS: [AggregationMethod; 4] = [
     AggregationMethod::plain(Stat::Sum),
@@ -57,6 +59,9 @@ enum Action {
     Checkpoint {
         full: bool,
     },
+    /// Runs that are committed while a checkpoint is under way, after it took a new log file and before it copied:
+    /// metric, policy and measures.
+    Overtaken(Vec<(u8, u8, Vec<(i64, i8)>)>),
     /// A write that was cut: so many bytes of a frame, or of noise, at the end of the log.
     TornTail {
         noise: bool,
@@ -75,7 +80,8 @@ enum Action {
 fn action() -> impl Strategy<Value = Action> {
     let measures = prop::collection::vec((-150i64..30, any::<i8>()), 0..8);
     prop_oneof![
-        12 => prop::collection::vec((0..METRICS, measures), 1..4).prop_map(Action::Append),
+        12 => prop::collection::vec((0..METRICS, measures.clone()), 1..4).prop_map(Action::Append),
+        2 => prop::collection::vec((0..METRICS, 0u8..9, measures), 1..6).prop_map(Action::Overtaken),
         4 => (1i64..200).prop_map(Action::Advance),
         1 => (0u8..9).prop_map(Action::Policy),
         1 => (0..METRICS).prop_map(Action::Delete),
@@ -190,28 +196,61 @@ impl World {
                 self.open();
             }
             Action::Checkpoint { full } => self.runtime.block_on(self.store().compact(*full)).unwrap(),
+            Action::Overtaken(runs) => self.overtake(runs),
             Action::TornTail { noise, bytes } => self.tear(*noise, *bytes),
             Action::CrashBeforeManifest { full } => self.crash(*full, |_| true),
             Action::CrashBeforeCleanup { full } => self.crash(*full, |name| name != "MANIFEST"),
         }
     }
 
+    /// What the naive model makes of a run, and the run.
+    fn naively(&mut self, number: u8, measures: &[(i64, i8)]) -> (AppendReport, Run) {
+        let measures: Vec<(i64, f64)> =
+            measures.iter().map(|(offset, value)| (self.now + offset, f64::from(*value) * 0.3)).collect();
+        let naive = self.naive.entry(number).or_insert_with(|| Naive {
+            measures: BTreeMap::new(),
+            policy: Arc::clone(&self.policy),
+            window: i64::MIN,
+            low_water: BTreeMap::new(),
+        });
+        let report = naive.append(&self.policy, &measures);
+        (report, Run { policy: Arc::clone(&self.policy), ..run(metric(number), measures) })
+    }
+
+    /// Time goes on between the runs, and some metrics are deleted in the commit of their run.
+    fn overtake(&mut self, runs: &[(u8, u8, Vec<(i64, i8)>)]) {
+        self.store = None;
+        let options = options(self.folder.path());
+        let (shard, mut log) = Shard::open(&options, 0).unwrap();
+        log.rotate().unwrap();
+        for (number, kind, measures) in runs.iter().filter(|(_, _, measures)| !measures.is_empty()) {
+            self.now += i64::from(*kind) * 20;
+            self.policy = policy(*kind);
+            let mut bytes = Vec::new();
+            if *kind == 7 {
+                self.naive.remove(number);
+                bytes = Change::Delete(vec![metric(*number)]).encode();
+            }
+            let (report, run) = self.naively(*number, measures);
+            bytes.extend(Change::Append(vec![run]).encode());
+            let mut head = shard.head_mut();
+            let commit = head.commit + 1;
+            log.append(commit, [bytes.as_slice()]).unwrap();
+            assert_eq!(apply(&mut head, commit, &bytes), Ok(report));
+        }
+        checkpoint(&shard, log.seq(), options.clock.as_ref()).unwrap();
+        drop(log);
+        self.open();
+    }
+
     fn append(&mut self, runs: &[(u8, Vec<(i64, i8)>)]) {
         let mut calls = Vec::new();
         let mut expected = AppendReport::default();
         for (number, measures) in runs.iter().filter(|(_, measures)| !measures.is_empty()) {
-            let measures: Vec<(i64, f64)> =
-                measures.iter().map(|(offset, value)| (self.now + offset, f64::from(*value) * 0.3)).collect();
-            let naive = self.naive.entry(*number).or_insert_with(|| Naive {
-                measures: BTreeMap::new(),
-                policy: Arc::clone(&self.policy),
-                window: i64::MIN,
-                low_water: BTreeMap::new(),
-            });
-            let report = naive.append(&self.policy, &measures);
+            let (report, run) = self.naively(*number, measures);
             expected.accepted += report.accepted;
             expected.late += report.late;
-            calls.push(Run { policy: Arc::clone(&self.policy), ..run(metric(*number), measures) });
+            calls.push(run);
         }
         let report = self.runtime.block_on(self.store().append(calls)).unwrap();
         assert_eq!(report, expected);
@@ -279,7 +318,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
     #[test]
     fn any_history_gives_the_answers_of_the_naive_model(actions in prop::collection::vec(action(), 1..40)) {
         let mut world = World::new();

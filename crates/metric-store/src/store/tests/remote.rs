@@ -171,3 +171,35 @@ async fn bodies_beyond_the_limit_and_nonsense_are_refused() {
     assert_eq!(nonsense.send().await.unwrap().status(), 400);
     server.abort();
 }
+
+#[tokio::test]
+async fn a_call_leaves_an_owner_that_does_not_answer_once_there_is_another() {
+    /// The first look finds an owner that takes connections and never answers.
+    #[derive(Debug)]
+    struct Handover {
+        looks: AtomicU32,
+        stuck: String,
+        next: String,
+    }
+
+    #[async_trait]
+    impl OwnerLookup for Handover {
+        async fn owner(&self, _shard: u32) -> Result<Option<Owner>, String> {
+            let first = self.looks.fetch_add(1, Ordering::Relaxed) == 0;
+            let (url, epoch) = if first { (&self.stuck, 1) } else { (&self.next, 2) };
+            Ok(Some(Owner { url: url.clone(), epoch }))
+        }
+    }
+
+    let local = Local::new(3);
+    let (next, server) = serve(local.store(), "127.0.0.1:0", Limits::default()).await;
+    let stuck = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let owners =
+        Handover { looks: AtomicU32::new(0), stuck: format!("http://{}", stuck.local_addr().unwrap()), next };
+    drop(remote("http://127.0.0.1:1", 0, TOKEN));
+    let options = RemoteOptions::new(SecretString::from(TOKEN.to_owned()), 3);
+    let store = RemoteStore::new(reqwest::Client::new(), Arc::new(owners), options);
+    let report = store.append(vec![run(MetricId::random(), [(0, 1.0)])]).await.unwrap();
+    assert_eq!(report.accepted, 1);
+    server.abort();
+}

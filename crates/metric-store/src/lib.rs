@@ -1,7 +1,7 @@
 //! The time-series engine: shards, log, head, packed segments, retention and queries.
 //!
 //! [`MetricStore`] is what everyone else sees; [`LocalStore`] is the engine in this process, [`RemoteStore`] reaches
-//! the process that owns a shard, which serves [`routes`].
+//! the process that owns a shard, which serves [`routes()`].
 //!
 //! **The way of an append.** Metrics are hashed to shards. The caller's task packs its runs into bytes; the shard's
 //! one writer thread takes all calls that arrived while the disk was busy, writes them as one frame of the log,

@@ -47,10 +47,13 @@ fn metric(number: u8) -> MetricId {
     MetricId(uuid::Uuid::from_u128(u128::from(number) * 77))
 }
 
+/// Measures as (seconds behind or before now, value).
+type Offsets = Vec<(i64, i8)>;
+
 #[derive(Clone, Debug)]
 enum Action {
-    /// Runs of one call: metric, and measures as (seconds behind or before now, value).
-    Append(Vec<(u8, Vec<(i64, i8)>)>),
+    /// Runs of one call.
+    Append(Vec<(u8, Offsets)>),
     /// Time goes on.
     Advance(i64),
     Policy(u8),
@@ -61,7 +64,7 @@ enum Action {
     },
     /// Runs that are committed while a checkpoint is under way, after it took a new log file and before it copied:
     /// metric, policy and measures.
-    Overtaken(Vec<(u8, u8, Vec<(i64, i8)>)>),
+    Overtaken(Vec<(u8, u8, Offsets)>),
     /// A write that was cut: so many bytes of a frame, or of noise, at the end of the log.
     TornTail {
         noise: bool,
@@ -218,7 +221,7 @@ impl World {
     }
 
     /// Time goes on between the runs, and some metrics are deleted in the commit of their run.
-    fn overtake(&mut self, runs: &[(u8, u8, Vec<(i64, i8)>)]) {
+    fn overtake(&mut self, runs: &[(u8, u8, Offsets)]) {
         self.store = None;
         let options = options(self.folder.path());
         let (shard, mut log) = Shard::open(&options, 0).unwrap();
@@ -243,7 +246,7 @@ impl World {
         self.open();
     }
 
-    fn append(&mut self, runs: &[(u8, Vec<(i64, i8)>)]) {
+    fn append(&mut self, runs: &[(u8, Offsets)]) {
         let mut calls = Vec::new();
         let mut expected = AppendReport::default();
         for (number, measures) in runs.iter().filter(|(_, measures)| !measures.is_empty()) {

@@ -10,7 +10,9 @@ pub mod resource;
 pub mod sample;
 pub mod time;
 
-pub use alarm::{Alarm, AlarmChange, AlarmRule, AlarmState, ChangeKind, Comparison, ResourcesThreshold, Severity};
+pub use alarm::{
+    Alarm, AlarmChange, AlarmRule, AlarmState, ChangeKind, Comparison, ResourcesThreshold, Severity,
+};
 pub use ids::{AlarmId, MetricId, ResourceId};
 pub use measure::{Measure, Point};
 pub use metric::Metric;

@@ -1,5 +1,7 @@
 //! Endpoints every process has: `/healthz` (it runs), `/readyz` (what it depends on works), `/metrics`.
 
+mod tls;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +12,16 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::Listener;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 use crate::health::Health;
 use crate::meters::Metrics;
 use crate::shutdown::Shutdown;
+use tls::TlsListener;
 
 #[derive(Clone)]
 struct Endpoints {
@@ -32,13 +38,29 @@ pub fn router(health: Health, metrics: Metrics) -> Router {
         .with_state(Arc::new(Endpoints { health, metrics }))
 }
 
-/// Serves `router` until shutdown is requested; requests in flight then get `drain` to end.
+/// Serves `router` on a bound listener, by TLS if there are keys, until shutdown is requested; requests in flight then
+/// get `drain` to end.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
     router: Router,
     shutdown: Shutdown,
     drain: Duration,
 ) -> std::io::Result<()> {
+    match tls {
+        None => serve_on(listener, router, shutdown, drain).await,
+        Some(config) => {
+            let listener = TlsListener::start(listener, TlsAcceptor::from(config), &shutdown)?;
+            serve_on(listener, router, shutdown, drain).await
+        }
+    }
+}
+
+async fn serve_on<L>(listener: L, router: Router, shutdown: Shutdown, drain: Duration) -> std::io::Result<()>
+where
+    L: Listener,
+    L::Addr: std::fmt::Debug,
+{
     let stop = shutdown.clone();
     let graceful =
         axum::serve(listener, router).with_graceful_shutdown(async move { stop.requested().await });
@@ -95,7 +117,7 @@ mod tests {
         let health = Health::default();
         let shutdown = Shutdown::default();
         let routes = router(health.clone(), Metrics::install());
-        let serving = tokio::spawn(serve(listener, routes, shutdown.clone(), Duration::from_secs(1)));
+        let serving = tokio::spawn(serve(listener, None, routes, shutdown.clone(), Duration::from_secs(1)));
 
         health.register("index", Arc::new(|| Err("no answer".to_owned())));
         let answer = get_text(address, "/readyz").await;

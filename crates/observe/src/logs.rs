@@ -48,9 +48,9 @@ impl LogControl {
             LogFormat::Text => registry
                 .with(fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()))
                 .try_init(),
-            LogFormat::Json => registry
-                .with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr))
-                .try_init(),
+            LogFormat::Json => {
+                registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()
+            }
         };
         installed.map_err(|_| LogError::AlreadyInstalled)?;
         Ok(Self { handle })

@@ -14,8 +14,6 @@ use crate::retry::Attempt;
 
 /// Query parameter of an action that switches verification of its server's certificate.
 const VERIFY_PARAMETER: &str = "aodh-alarm-ssl-verify";
-/// Redirects followed before an attempt counts as refused.
-const MAX_REDIRECTS: usize = 5;
 
 /// What an operator can set.
 #[derive(Clone, Debug)]
@@ -30,6 +28,8 @@ pub struct HttpOptions {
     pub certificate: Option<PathBuf>,
     /// Its key, PEM; absent if it is in the same file.
     pub key: Option<PathBuf>,
+    /// Redirects followed before an attempt counts as refused.
+    pub max_redirects: u32,
 }
 
 impl Default for HttpOptions {
@@ -40,6 +40,7 @@ impl Default for HttpOptions {
             ca_bundle: None,
             certificate: None,
             key: None,
+            max_redirects: 5,
         }
     }
 }
@@ -87,7 +88,7 @@ fn read(path: &PathBuf) -> Result<Vec<u8>, SetupError> {
 fn client(options: &HttpOptions, trusting: bool) -> Result<Client, SetupError> {
     let mut builder = Client::builder()
         .timeout(options.timeout)
-        .redirect(Policy::limited(MAX_REDIRECTS))
+        .redirect(Policy::limited(usize::try_from(options.max_redirects).unwrap_or(usize::MAX)))
         .user_agent(concat!("nephos/", env!("CARGO_PKG_VERSION")))
         .tls_danger_accept_invalid_certs(trusting);
     if let Some(path) = &options.ca_bundle {
@@ -145,7 +146,7 @@ fn judge_error(error: &reqwest::Error) -> Attempt {
     let mut text = if error.is_timeout() {
         "no answer in time".to_owned()
     } else if error.is_redirect() {
-        format!("more than {MAX_REDIRECTS} redirects")
+        "too many redirects".to_owned()
     } else if error.is_connect() {
         "connection failed".to_owned()
     } else {

@@ -23,8 +23,6 @@ pub use notifier::{LogNotifier, Notifier, Notifiers, TestNotifier};
 const TICK: Duration = Duration::from_millis(500);
 /// Notifications claimed at once.
 const BATCH: u64 = 256;
-/// Alarms notified at the same time.
-const CONCURRENCY: usize = 32;
 
 /// What the notifier works with.
 #[derive(Debug)]
@@ -35,6 +33,8 @@ pub struct NotifierParts {
     pub notifiers: Arc<Notifiers>,
     /// Longest time one attempt may take; claims are held that much longer.
     pub timeout: Duration,
+    /// Alarms notified at the same time.
+    pub workers: u16,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Where readiness is reported.
@@ -97,7 +97,7 @@ async fn cycle(parts: &NotifierParts, shutdown: &Shutdown) -> Result<usize, Stri
         by_alarm.entry(item.alarm_id).or_default().push(item);
     }
     futures_util::stream::iter(by_alarm.into_values())
-        .for_each_concurrent(CONCURRENCY, |items| async move {
+        .for_each_concurrent(usize::from(parts.workers.max(1)), |items| async move {
             for item in items {
                 // Unsettled claims run out by themselves and are taken up by whoever is there then.
                 if shutdown.is_requested() {

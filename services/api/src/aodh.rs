@@ -13,11 +13,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::any;
+use axum::routing::{any, get};
 use nephos_identity::{Caller, policy};
 use nephos_wire::aodh::query::{Condition, Paging, conditions, paging};
 use nephos_wire::aodh::{Fault, alarm, change};
@@ -187,6 +187,32 @@ pub fn router(api: Arc<ApiState>) -> Router {
         .route("/v2/{*path}", any(nothing))
         .with_state(Aodh { api })
         .layer(from_fn(finish))
+}
+
+/// The alarm API at the root of a port of its own, with Aodh's version document.
+pub fn standalone(api: Arc<ApiState>) -> Router {
+    let max_body = api.options.max_body;
+    let versions = Router::new().route("/", get(versions)).with_state(Aodh { api: Arc::clone(&api) });
+    router(api)
+        .merge(versions)
+        .route("/healthcheck", get(|| async {}))
+        .fallback(nothing)
+        .layer(DefaultBodyLimit::max(max_body))
+}
+
+/// The versions of the alarm API, as its own root tells them.
+async fn versions(asked: Asked) -> Response {
+    let kinds = |form: &str| json!({"base": format!("application/{form}"), "type": format!("application/vnd.openstack.telemetry-v2+{form}")});
+    ok(&json!({"versions": {"values": [{
+        "id": "v2",
+        "status": "stable",
+        "updated": "2013-02-13T00:00:00Z",
+        "links": [
+            {"href": asked.base.join("/v2"), "rel": "self"},
+            {"href": "https://docs.openstack.org/", "rel": "describedby", "type": "text/html"},
+        ],
+        "media-types": [kinds("json"), kinds("xml")],
+    }]}}))
 }
 
 /// A known path with another method: [`finish`] adds the text, which names the method.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use nephos_index::IndexError;
 use nephos_metric_store::StoreError;
@@ -245,6 +245,8 @@ fn log(failure: &Failure) {
 pub fn render(mut response: Response, accept: &Accept) -> Response {
     let Some(refusal) = response.extensions_mut().remove::<Refusal>() else { return response };
     let (content_type, body) = body(&refusal, accept);
+    // The router noted the length of the body that this one replaces.
+    response.headers_mut().remove(CONTENT_LENGTH);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     *response.body_mut() = body.into();
     response
@@ -261,7 +263,8 @@ fn body(refusal: &Refusal, accept: &Accept) -> (&'static str, Vec<u8>) {
     let sentence = sentence(*status);
     let text = text_of(description);
     if !accept.is_absent() && accept.admits("text", "html") {
-        let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        // Enough for text between tags; clients search pages for messages that hold `>` and quotes.
+        let text = text.replace('&', "&amp;").replace('<', "&lt;");
         let page = format!(
             "<html>\n <head>\n  <title>{line}</title>\n </head>\n <body>\n  <h1>{line}</h1>\n  \
              {sentence}<br /><br />\n{text}\n </body>\n</html>\n"
@@ -353,7 +356,7 @@ mod tests {
         assert!(content_type.starts_with("text/html"));
         assert!(
             page.contains("<title>400 Bad Request</title>")
-                && page.contains("≠ granularity × points &lt;x&gt;")
+                && page.contains("≠ granularity × points &lt;x>")
         );
         let (content_type, text) = shown(problem(), None);
         assert!(content_type.starts_with("text/plain"));

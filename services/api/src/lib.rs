@@ -13,7 +13,6 @@ mod instrument;
 pub mod openapi;
 mod own;
 pub mod routes;
-mod server;
 pub mod service;
 pub mod state;
 
@@ -47,6 +46,8 @@ pub struct ApiParts {
     pub listener: TcpListener,
     /// Keys and certificates, if clients reach it by TLS.
     pub tls: Option<Arc<ServerConfig>>,
+    /// A further listener that serves the alarm API at its own root.
+    pub aodh: Option<TcpListener>,
     /// Policies, resources, metrics, alarms.
     pub index: Arc<dyn Index>,
     /// Measures.
@@ -73,11 +74,22 @@ pub enum ApiError {
 
 /// Serves until shutdown is requested and requests in flight have ended.
 pub async fn run(parts: ApiParts, shutdown: Shutdown) -> Result<(), ApiError> {
-    let ApiParts { listener, tls, index, store, identity, clock, health, metrics, mut options } = parts;
+    let ApiParts { listener, tls, aodh, index, store, identity, clock, health, metrics, mut options } = parts;
     options.tls = tls.is_some();
     let drain = options.drain_timeout;
     let state = Arc::new(ApiState { index, store, identity, clock, health, metrics, options });
-    Ok(server::serve(listener, tls, app(state), shutdown, drain).await?)
+    let alone = async {
+        match aodh {
+            None => Ok(()),
+            Some(listener) => {
+                let routes = aodh::standalone(Arc::clone(&state));
+                nephos_observe::http::serve(listener, tls.clone(), routes, shutdown.clone(), drain).await
+            }
+        }
+    };
+    let whole = nephos_observe::http::serve(listener, tls.clone(), app(Arc::clone(&state)), shutdown.clone(), drain);
+    tokio::try_join!(whole, alone)?;
+    Ok(())
 }
 
 /// Everything that is served, as one router.

@@ -187,7 +187,8 @@ fn resource_metric(field: &Field<'_>) -> Result<ResourceMetrics, Invalid> {
         }
         Value::Object(_) => {
             let body = field.object()?;
-            body.only(&["archive_policy_name", "unit"])?;
+            // Clients repeat the name inside; the key is what counts.
+            body.only(&["archive_policy_name", "name", "unit"])?;
             let policy =
                 body.get("archive_policy_name").map(|field| field.text().map(str::to_owned)).transpose()?;
             let unit = body.get("unit").map(|field| unit(&field)).transpose()?;
@@ -274,7 +275,7 @@ mod tests {
     #[test]
     fn metrics_of_resources_come_as_ids_or_descriptions() {
         let uuid = "a9c729cc-d1b0-5e6b-b5ba-8b5a7f45f1fc";
-        let body = json!({"a": uuid, "b": {}, "c": {"archive_policy_name": "low", "unit": "B/s"}});
+        let body = json!({"a": uuid, "b": {"name": "b"}, "c": {"archive_policy_name": "low", "unit": "B/s"}});
         let named = named_metrics(&Field::root(&body)).unwrap();
         assert!(matches!(named["a"], ResourceMetrics::Existing(id) if id.to_string() == uuid));
         assert!(matches!(&named["b"], ResourceMetrics::New { archive_policy_name: None, unit: None }));
@@ -286,7 +287,7 @@ mod tests {
                 json!({"a": {"unit": "x".repeat(32)}}),
                 "length of value must be at most 31 for dictionary value @ data['a']['unit']",
             ),
-            (json!({"a": {"name": "x"}}), "extra keys not allowed @ data['a']['name']"),
+            (json!({"a": {"id": "x"}}), "extra keys not allowed @ data['a']['id']"),
         ] {
             assert_eq!(reason(named_metrics(&Field::root(&body))), expected, "{body}");
         }

@@ -29,7 +29,7 @@ pub async fn around(State(state): State<Arc<ApiState>>, mut request: Request, ne
     let cors = state.options.cors.answer(request.headers());
     let method = request.method().clone();
     let span = tracing::info_span!("request", id, method = %method, path = request.uri().path());
-    without_last_slash(request.uri_mut());
+    tidy(request.uri_mut());
 
     let mut response = if Cors::is_preflight(&method, request.headers()) {
         (StatusCode::OK, state.options.cors.preflight(request.headers())).into_response()
@@ -76,16 +76,20 @@ fn is_gnocchi(path: &str) -> bool {
     path != "/v2" && !path.starts_with("/v2/")
 }
 
-/// `/v1/metric/` is `/v1/metric`; the roots `/` and `/v1/` keep their slash.
-fn without_last_slash(uri: &mut Uri) {
+/// `/v1//metric/` is `/v1/metric`: clients join paths carelessly. The roots `/` and `/v1/` keep their slash.
+fn tidy(uri: &mut Uri) {
     let path = uri.path();
-    let Some(short) = path.strip_suffix('/').filter(|short| !short.is_empty() && *short != "/v1") else {
+    if !path.contains("//") && (!path.ends_with('/') || path == "/" || path == "/v1/") {
         return;
-    };
-    let target = match uri.query() {
-        Some(query) => format!("{short}?{query}"),
-        None => short.to_owned(),
-    };
+    }
+    let mut target: String = path.split('/').filter(|part| !part.is_empty()).flat_map(|part| ["/", part]).collect();
+    if target.is_empty() || (target == "/v1" && path.ends_with('/')) {
+        target.push('/');
+    }
+    if let Some(query) = uri.query() {
+        target.push('?');
+        target.push_str(query);
+    }
     let Ok(target) = target.parse::<PathAndQuery>() else { return };
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(target);
@@ -99,17 +103,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_slash_at_the_end_is_one_too_many() {
+    fn superfluous_slashes_are_taken_away() {
         for (sent, expected) in [
             ("/", "/"),
             ("/v1/", "/v1/"),
             ("/v1", "/v1"),
             ("/v1/metric/", "/v1/metric"),
-            ("/v1/metric/?limit=1", "/v1/metric?limit=1"),
+            ("/v1/metric/?limit=1//", "/v1/metric?limit=1//"),
+            ("/v1/archive_policy//low", "/v1/archive_policy/low"),
+            ("//v1///metric//", "/v1/metric"),
+            ("//", "/"),
+            ("//v1/", "/v1/"),
             ("/v1/resource/generic", "/v1/resource/generic"),
         ] {
             let mut uri: Uri = sent.parse().unwrap();
-            without_last_slash(&mut uri);
+            tidy(&mut uri);
             assert_eq!(uri.to_string(), expected);
         }
     }

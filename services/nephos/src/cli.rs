@@ -1,0 +1,146 @@
+//! What the command line looks like.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Cloud telemetry and alarming in one program.
+///
+/// Without a command Nephos runs embedded: every service in this process, no server needed, on loopback.
+/// Scaled out, each service is a process of its own on RabbitMQ and PostgreSQL.
+#[derive(Debug, Parser)]
+#[command(
+    name = "nephos",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  nephos                                    measure this machine, serve http://127.0.0.1:8041
+  nephos --config /etc/nephos/nephos.toml   the same with a configuration
+  nephos check-config --config nephos.toml  report every error of every file, start nothing
+  nephos collector --config nephos.toml     one service of a scaled-out deployment
+
+Every setting can also be given as NEPHOS__SECTION__KEY in the environment."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Common {
+    /// Configuration file
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Folder for data; overrides data_dir
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Address of the API; overrides [api] listen (port 0 takes a free one)
+    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<String>,
+    /// Log level: error, warn, info, debug, trace, or target=level,…; overrides [log] level
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub(crate) log_level: Option<String>,
+    /// Write the real addresses of all listeners to this file, as JSON, once they are open
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) port_file: Option<PathBuf>,
+    /// Override any setting
+    #[arg(long = "set", global = true, value_name = "SECTION.KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run every service in this process (the default)
+    Run,
+    /// Read meters of this host and send them to the bus
+    PollingAgent,
+    /// Run pipelines over samples from the bus
+    NotificationAgent,
+    /// Own the metric store and write samples into it
+    Collector,
+    /// Serve the Gnocchi and Aodh APIs
+    Api,
+    /// Evaluate alarms
+    AlarmEvaluator,
+    /// Deliver alarm notifications
+    AlarmNotifier,
+    /// Check every configuration file and report every error, with its place
+    CheckConfig {
+        /// Print the effective settings with their origin; secrets are masked
+        #[arg(long)]
+        print: bool,
+        /// Check the settings of a scaled-out deployment instead of the embedded one
+        #[arg(long)]
+        distributed: bool,
+    },
+    /// Bring the databases to this version's schema
+    Migrate,
+    /// Print version and formats
+    Version,
+    /// Ask a running Nephos how it is
+    Status {
+        /// Its address
+        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8041")]
+        url: String,
+        /// User for HTTP basic authentication
+        #[arg(long, default_value = "admin")]
+        user: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// List the meters this version polls: name, unit, archive policy, resource type
+    Meters {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Read meters once and print the samples; nothing is sent
+    Poll {
+        /// Needed: poll once
+        #[arg(long, required = true)]
+        once: bool,
+        /// Only meters that match this shell pattern
+        #[arg(long, value_name = "GLOB", default_value = "*")]
+        meter: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Try pipelines
+    #[command(subcommand)]
+    Pipeline(PipelineCommand),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum PipelineCommand {
+    /// Run the samples of a JSON file (or - for standard input) through pipeline.yaml and print what each sink publishes
+    Test {
+        /// List of samples, as `nephos poll --once --format json` prints them
+        file: PathBuf,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Output {
+    /// Table for people or JSON for programs
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub(crate) format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A table
+    Table,
+    /// JSON
+    Json,
+}

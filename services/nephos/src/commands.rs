@@ -1,0 +1,69 @@
+//! The operator's commands.
+
+mod check_config;
+mod meters;
+mod migrate;
+mod pipeline_test;
+mod plain;
+mod poll;
+mod status;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use nephos_config::Mode;
+
+use crate::cli::{Cli, Command, Common, PipelineCommand};
+use crate::setup::say;
+use crate::{BAD_CONFIGURATION, setup};
+
+/// Runs a command that is no service.
+pub(crate) async fn run(common: &Common, command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::CheckConfig { print, distributed } => check_config::run(common, print, distributed),
+        Command::Migrate => migrate::run(common).await,
+        Command::Version => {
+            version();
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Status { url, user, output } => status::run(&url, &user, output.format).await,
+        Command::Meters { output } => with_configuration(common, |loaded| meters::run(loaded, output.format)),
+        Command::Poll { once: _, meter, output } => {
+            let Some(loaded) = setup::configuration(common, Mode::Embedded)? else {
+                return Ok(ExitCode::from(BAD_CONFIGURATION));
+            };
+            poll::run(&loaded, &meter, output.format).await
+        }
+        Command::Pipeline(PipelineCommand::Test { file, output }) => {
+            with_configuration(common, |loaded| pipeline_test::run(loaded, &file, output.format))
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "nephos", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Run
+        | Command::PollingAgent
+        | Command::NotificationAgent
+        | Command::Collector
+        | Command::Api
+        | Command::AlarmEvaluator
+        | Command::AlarmNotifier => anyhow::bail!("services are not commands"),
+    }
+}
+
+fn with_configuration(
+    common: &Common,
+    command: impl FnOnce(&nephos_config::Loaded) -> anyhow::Result<ExitCode>,
+) -> anyhow::Result<ExitCode> {
+    match setup::configuration(common, Mode::Embedded)? {
+        Some(loaded) => command(&loaded),
+        None => Ok(ExitCode::from(BAD_CONFIGURATION)),
+    }
+}
+
+fn version() {
+    say(&format!("nephos {}", env!("CARGO_PKG_VERSION")));
+    say("metric store format 1 (not yet declared stable)");
+    say("Gnocchi API v1, Aodh API v2, oslo.messaging envelope 2.0");
+}

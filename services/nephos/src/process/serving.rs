@@ -1,0 +1,133 @@
+//! The listeners of a process, from the moment they are bound.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::Router;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use nephos_config::settings::{Mode, Service, Settings};
+use nephos_observe::{Metrics, Shutdown};
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+
+use crate::adapters::Base;
+use crate::cli::Common;
+use crate::ports::{Ports, bind};
+use crate::tls;
+
+/// A bound listener with what it speaks TLS with.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) listener: TcpListener,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) url: String,
+}
+
+/// Every listener of this process.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    api: Option<Endpoint>,
+    aodh: Option<Endpoint>,
+    store: Option<Endpoint>,
+    observe: Option<Endpoint>,
+}
+
+/// What serves until the services are ready, and after.
+#[derive(Debug)]
+pub(crate) struct Serving {
+    pub(crate) api: Option<Endpoint>,
+    pub(crate) aodh: Option<Endpoint>,
+    pub(crate) store: Option<Endpoint>,
+    /// Ends what answers on the API's port while the services start.
+    pub(crate) starting: Shutdown,
+}
+
+impl Listeners {
+    /// Binds them all and writes the port file.
+    pub(crate) async fn bind(
+        common: &Common,
+        settings: &Settings,
+        services: &[Service],
+    ) -> anyhow::Result<Self> {
+        let mut ports = Ports::default();
+        let mut open = async |key, address, setting: &str, tls| -> anyhow::Result<Endpoint> {
+            let tls = tls::server(tls)?;
+            let listener = bind(address, setting).await?;
+            let url = ports.note(key, &listener, tls.is_some())?;
+            Ok(Endpoint { listener, tls, url })
+        };
+        let distributed = settings.mode != Mode::Embedded;
+        let (mut api, mut aodh, mut store, mut observe) = (None, None, None, None);
+        if services.contains(&Service::Api) {
+            let tls = settings.api.tls.as_ref();
+            api = Some(open("api", settings.api.listen, "[api] listen (or --listen)", tls).await?);
+            if let Some(address) = settings.api.aodh_listen {
+                aodh = Some(open("aodh", address, "[api.aodh] listen", tls).await?);
+            }
+        }
+        if distributed && services.contains(&Service::Collector) {
+            let tls = settings.store.tls.as_ref();
+            store = Some(open("store", settings.store.listen, "[store] listen", tls).await?);
+        }
+        if let (Mode::Distributed(Some(service)), true) = (settings.mode, distributed) {
+            if let Some(address) = settings.observe_listen(service) {
+                observe =
+                    Some(open("observe", address, "[observe] listen", settings.observe.tls.as_ref()).await?);
+            }
+        }
+        if let Some(path) = &common.port_file {
+            ports.write(path)?;
+        }
+        Ok(Self { api, aodh, store, observe })
+    }
+
+    /// Serves health and metrics at once, on the API's port too until the API itself takes over.
+    pub(crate) fn start(self, base: &Base, metrics: &Metrics) -> anyhow::Result<Serving> {
+        let health = || nephos_observe::http::router(base.health.clone(), metrics.clone());
+        if let Some(endpoint) = self.observe {
+            spawn(base, "observe", endpoint, health(), base.shutdown.clone());
+        }
+        let starting = base.shutdown.child();
+        if let Some(endpoint) = &self.api {
+            let twin = Endpoint {
+                listener: twin(&endpoint.listener)?,
+                tls: endpoint.tls.clone(),
+                url: endpoint.url.clone(),
+            };
+            spawn_on(&starting, "api", twin, health().fallback(not_yet), starting.clone());
+        }
+        Ok(Serving { api: self.api, aodh: self.aodh, store: self.store, starting })
+    }
+}
+
+/// A second handle on one listening socket.
+fn twin(listener: &TcpListener) -> anyhow::Result<TcpListener> {
+    use std::os::fd::AsFd;
+    let descriptor = listener.as_fd().try_clone_to_owned().context("share a listener")?;
+    TcpListener::from_std(std::net::TcpListener::from(descriptor)).context("share a listener")
+}
+
+async fn not_yet() -> Response {
+    let text = "Nephos is starting; /readyz tells what it waits for.\n";
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, HeaderValue::from_static("1"))], text)
+        .into_response()
+}
+
+/// Serves `router` until `until`; a failure ends the process.
+pub(crate) fn spawn(base: &Base, name: &'static str, endpoint: Endpoint, router: Router, until: Shutdown) {
+    spawn_on(&base.shutdown, name, endpoint, router, until);
+}
+
+fn spawn_on(owner: &Shutdown, name: &'static str, endpoint: Endpoint, router: Router, until: Shutdown) {
+    let on_failure = owner.clone();
+    owner.spawn(async move {
+        let Endpoint { listener, tls, .. } = endpoint;
+        let served =
+            nephos_observe::http::serve(listener, tls, router, until, std::time::Duration::from_secs(5));
+        if let Err(error) = served.await {
+            tracing::error!(listener = name, %error, "a listener failed");
+            on_failure.trigger();
+        }
+    });
+}

@@ -1,0 +1,382 @@
+//! The services of a process in the order in which samples pass them, which is the order in which they end: first the
+//! intake, last the store.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use nephos_alarm_evaluator::EvaluatorParts;
+use nephos_alarm_notifier::{HttpNotifier, HttpOptions, NotifierParts, Notifiers};
+use nephos_api::{AlarmOptions, ApiOptions, ApiParts};
+use nephos_bus::Bus;
+use nephos_collector::CollectorParts;
+use nephos_collector::ownership::Ownership;
+use nephos_config::Loaded;
+use nephos_config::settings::{AuthMode, Mode, Service, Settings};
+use nephos_identity::{Basic, Identity, NoAuth};
+use nephos_metric_store::{Limits, LocalStore, MetricStore, StoreOptions};
+use nephos_notification_agent::NotificationParts;
+use nephos_observe::{Metrics, Shutdown};
+use nephos_polling_agent::{AgentSettings, FirstRun, PollingParts};
+use tokio::task::JoinHandle;
+
+use super::serving::{Endpoint, Serving, spawn};
+use crate::adapters::{self, Base, OpenIndex};
+use crate::reload::Live;
+
+/// How often deleted metrics are removed for good, and old state is forgotten.
+const HOUSEKEEPING: Duration = Duration::from_secs(60);
+
+/// A running service.
+#[derive(Debug)]
+struct Stage {
+    name: &'static str,
+    shutdown: Shutdown,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+/// Everything that runs, and what must be closed after it.
+pub(crate) struct Stages {
+    stages: Vec<Stage>,
+    bus: Option<Arc<dyn Bus>>,
+    owned: Option<Owned>,
+    /// Where the API is, if this process serves it.
+    pub(crate) api_url: String,
+}
+
+/// The store of this process, and the leases on it.
+struct Owned {
+    store: Arc<LocalStore>,
+    ownership: Option<Arc<Ownership>>,
+}
+
+impl Stages {
+    /// Opens adapters and starts services; `None` when shutdown was asked for meanwhile.
+    pub(crate) async fn start(
+        base: &Base,
+        settings: &Arc<Settings>,
+        loaded: &Loaded,
+        live: &Arc<Live>,
+        services: &[Service],
+        serving: Serving,
+        metrics: Metrics,
+    ) -> anyhow::Result<Option<Self>> {
+        let any = |wants: fn(Service) -> bool| services.iter().copied().any(wants);
+        let open = if any(Service::uses_index) {
+            let Some(open) = adapters::index(base, settings, &loaded.resources).await? else {
+                return Ok(None);
+            };
+            Some(open)
+        } else {
+            None
+        };
+        let bus = if any(Service::uses_bus) { Some(adapters::bus(base, settings)?) } else { None };
+        let mut run = Self { stages: Vec::new(), bus, owned: None, api_url: String::new() };
+        let membership = adapters::membership(base, settings.mode, open.as_ref().map(|open| &open.db));
+        let Serving { api, aodh, store: store_endpoint, starting } = serving;
+        let store = match &open {
+            Some(open) => run.store(base, settings, open, services, store_endpoint).await?,
+            None => None,
+        };
+        if open.is_some() && store.is_none() {
+            return Ok(None);
+        }
+        for service in services.iter().rev() {
+            match service {
+                Service::PollingAgent if !settings.polling.enabled => {}
+                Service::PollingAgent => {
+                    let first_run =
+                        if settings.mode == Mode::Embedded { FirstRun::AtOnce } else { FirstRun::Jittered };
+                    let parts = PollingParts {
+                        bus: run.bus()?,
+                        membership: Arc::clone(&membership),
+                        clock: Arc::clone(&base.clock),
+                        health: base.health.clone(),
+                        sources: live.polling.subscribe(),
+                        settings: AgentSettings::new(settings, first_run),
+                    };
+                    run.add(base, "polling-agent", |until| async move {
+                        Ok(nephos_polling_agent::run(parts, until).await?)
+                    });
+                }
+                Service::NotificationAgent => {
+                    let Some(state) = adapters::state(base, settings).await? else { return Ok(None) };
+                    let parts = NotificationParts {
+                        bus: run.bus()?,
+                        state,
+                        pipelines: live.pipeline.subscribe(),
+                        clock: Arc::clone(&base.clock),
+                        health: base.health.clone(),
+                        prefetch: settings.notification.prefetch,
+                        workers: settings.notification.workers,
+                    };
+                    run.add(base, "notification-agent", |until| async move {
+                        Ok(nephos_notification_agent::run(parts, until).await?)
+                    });
+                }
+                Service::Collector => {
+                    let parts = CollectorParts {
+                        bus: run.bus()?,
+                        index: needed(&open)?,
+                        store: needed_store(&store)?,
+                        clock: Arc::clone(&base.clock),
+                        resources: live.resources.subscribe(),
+                        creator: settings.collector.creator.clone(),
+                        batch_size: settings.collector.batch_size,
+                    };
+                    run.add(base, "collector", |until| async move {
+                        Ok(nephos_collector::run(parts, until).await?)
+                    });
+                }
+                Service::Api => {
+                    let endpoint = api_endpoint(&api)?;
+                    run.api_url.clone_from(&endpoint.url);
+                }
+                Service::AlarmEvaluator => {
+                    let parts = EvaluatorParts {
+                        index: needed(&open)?,
+                        store: needed_store(&store)?,
+                        membership: Arc::clone(&membership),
+                        clock: Arc::clone(&base.clock),
+                        health: base.health.clone(),
+                        options: live.evaluator.subscribe(),
+                    };
+                    run.add(base, "alarm-evaluator", |until| async move {
+                        nephos_alarm_evaluator::run(parts, until).await;
+                        Ok(())
+                    });
+                }
+                Service::AlarmNotifier => {
+                    let parts = notifier(base, settings, needed(&open)?)?;
+                    run.add(base, "alarm-notifier", |until| async move {
+                        nephos_alarm_notifier::run(parts, until).await;
+                        Ok(())
+                    });
+                }
+            }
+        }
+        if let Some(endpoint) = api {
+            starting.trigger();
+            starting.drained().await;
+            run.api(base, settings, endpoint, aodh, needed(&open)?, needed_store(&store)?, metrics)?;
+        }
+        // Started from the last to the first, so that nobody sends to somebody who is not there yet; ended from the
+        // first to the last.
+        run.stages.sort_by_key(|stage| order(stage.name));
+        Ok(Some(run))
+    }
+
+    fn bus(&self) -> anyhow::Result<Arc<dyn Bus>> {
+        self.bus.clone().context("no bus is configured")
+    }
+
+    /// Starts a service with a shutdown of its own.
+    fn add<F, R>(&mut self, base: &Base, name: &'static str, service: F)
+    where
+        F: FnOnce(Shutdown) -> R,
+        R: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        // Not a child of the process's: stages end one after another.
+        let shutdown = Shutdown::default();
+        let whole = base.shutdown.clone();
+        let work = service(shutdown.clone());
+        let task = tokio::spawn(async move {
+            let ended = work.await.with_context(|| name);
+            // Whoever ends, for whatever reason, ends the process.
+            whole.trigger();
+            ended
+        });
+        self.stages.push(Stage { name, shutdown, task });
+    }
+
+    /// The store as this process sees it: its own if it collects, otherwise the owner's.
+    async fn store(
+        &mut self,
+        base: &Base,
+        settings: &Arc<Settings>,
+        open: &OpenIndex,
+        services: &[Service],
+        endpoint: Option<Endpoint>,
+    ) -> anyhow::Result<Option<Arc<dyn MetricStore>>> {
+        if !services.contains(&Service::Collector) {
+            return adapters::remote_store(settings, &open.db).map(Some);
+        }
+        let folder = settings.store.url.path().context("store is no file: URL")?.to_owned();
+        let mut options = StoreOptions::new(folder, Arc::clone(&base.clock));
+        options.min_free = settings.store.min_free;
+        options.shards = u32::from(settings.store.shards);
+        let ownership = match &endpoint {
+            None => None,
+            Some(endpoint) => {
+                let url = settings.store.advertise.clone().unwrap_or_else(|| endpoint.url.clone());
+                let owned = Ownership::acquire(
+                    adapters::leases(&open.db),
+                    Arc::clone(&base.clock),
+                    options.shards,
+                    &base.member,
+                    &url,
+                    &base.shutdown,
+                );
+                let Some(ownership) = owned.await else { return Ok(None) };
+                Some(Arc::new(ownership))
+            }
+        };
+        let opening = tokio::task::spawn_blocking(move || LocalStore::open(options));
+        let local = opening.await.context("open the metric store")?.context("open the metric store")?;
+        let store: Arc<dyn MetricStore> = match &ownership {
+            None => Arc::clone(&local) as Arc<dyn MetricStore>,
+            Some(ownership) => ownership.guard(Arc::clone(&local) as Arc<dyn MetricStore>),
+        };
+        if let (Some(endpoint), Some(ownership)) = (endpoint, &ownership) {
+            let token = adapters::store_token(settings)?;
+            let router = nephos_metric_store::routes(Arc::clone(&store), token, Limits::default());
+            spawn(base, "store", endpoint, router, base.shutdown.clone());
+            let ownership = Arc::clone(ownership);
+            self.add(base, "store", |until| async move { Ok(ownership.keep(&until).await?) });
+        }
+        self.owned = Some(Owned { store: local, ownership });
+        Ok(Some(store))
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn api(
+        &mut self,
+        base: &Base,
+        settings: &Arc<Settings>,
+        endpoint: Endpoint,
+        aodh: Option<Endpoint>,
+        index: Arc<dyn nephos_index::Index>,
+        store: Arc<dyn MetricStore>,
+        metrics: Metrics,
+    ) -> anyhow::Result<()> {
+        let identity: Arc<dyn Identity> = match settings.api.auth_mode {
+            AuthMode::Basic => Arc::new(Basic),
+            AuthMode::NoAuth => Arc::new(NoAuth),
+        };
+        let janitor = (Arc::clone(&index), Arc::clone(&store));
+        let parts = ApiParts {
+            listener: endpoint.listener,
+            tls: endpoint.tls,
+            index,
+            store,
+            identity,
+            clock: Arc::clone(&base.clock),
+            health: base.health.clone(),
+            metrics,
+            aodh: aodh.map(|endpoint| endpoint.listener),
+            options: api_options(settings)?,
+        };
+        self.add(base, "api", |until| async move { Ok(nephos_api::run(parts, until).await?) });
+        let until = base.shutdown.clone();
+        base.shutdown.spawn(async move {
+            let (index, store) = janitor;
+            loop {
+                tokio::select! {
+                    () = until.requested() => return,
+                    () = tokio::time::sleep(HOUSEKEEPING) => {}
+                }
+                if let Err(error) = nephos_api::housekeeping(index.as_ref(), store.as_ref()).await {
+                    tracing::warn!(%error, "housekeeping failed; trying again later");
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Waits until the end is asked for or a service ends, then ends all in order.
+    pub(crate) async fn run(self, shutdown: &Shutdown) -> anyhow::Result<()> {
+        shutdown.requested().await;
+        let mut failure = Ok(());
+        for stage in self.stages {
+            stage.shutdown.trigger();
+            let ended = match stage.task.await {
+                Ok(ended) => ended,
+                Err(died) => Err(anyhow!("{} died: {died}", stage.name)),
+            };
+            stage.shutdown.drained().await;
+            if let Err(error) = ended {
+                tracing::error!(service = stage.name, error = format!("{error:#}"), "service failed");
+                failure = failure.and(Err(error));
+            }
+        }
+        if let Some(bus) = self.bus {
+            bus.close().await;
+        }
+        if let Some(owned) = self.owned {
+            owned.store.close().await;
+            if let Some(ownership) = owned.ownership {
+                ownership.release().await;
+            }
+        }
+        failure
+    }
+}
+
+/// Place in the order of ending.
+fn order(name: &str) -> usize {
+    let names = [
+        "polling-agent",
+        "notification-agent",
+        "collector",
+        "api",
+        "alarm-evaluator",
+        "alarm-notifier",
+        "store",
+    ];
+    names.iter().position(|other| *other == name).unwrap_or(names.len())
+}
+
+fn needed(open: &Option<OpenIndex>) -> anyhow::Result<Arc<dyn nephos_index::Index>> {
+    open.as_ref().map(|open| Arc::clone(&open.index)).context("no index is configured")
+}
+
+fn needed_store(store: &Option<Arc<dyn MetricStore>>) -> anyhow::Result<Arc<dyn MetricStore>> {
+    store.clone().context("no metric store is configured")
+}
+
+fn api_endpoint(endpoint: &Option<Endpoint>) -> anyhow::Result<&Endpoint> {
+    endpoint.as_ref().context("the API has no listener")
+}
+
+fn notifier(
+    base: &Base,
+    settings: &Settings,
+    index: Arc<dyn nephos_index::Index>,
+) -> anyhow::Result<NotifierParts> {
+    let notifier = &settings.notifier;
+    let options = HttpOptions {
+        timeout: notifier.timeout,
+        ssl_verify: notifier.ssl_verify,
+        ca_bundle: notifier.tls.ca_bundle.clone(),
+        certificate: notifier.tls.identity.as_ref().map(|identity| identity.certificate.clone()),
+        key: notifier.tls.identity.as_ref().map(|identity| identity.key.clone()),
+        max_redirects: notifier.max_redirects,
+    };
+    Ok(NotifierParts {
+        index,
+        notifiers: Arc::new(Notifiers::new(HttpNotifier::new(&options)?)),
+        timeout: notifier.timeout,
+        workers: notifier.workers,
+        clock: Arc::clone(&base.clock),
+        health: base.health.clone(),
+    })
+}
+
+fn api_options(settings: &Settings) -> anyhow::Result<ApiOptions> {
+    let mut options = ApiOptions {
+        max_limit: u64::from(settings.api.max_limit),
+        max_body: usize::try_from(settings.api.max_body).context("api.max_body")?,
+        proxy_headers: settings.api.enable_proxy_headers_parsing,
+        default_aggregation_methods: settings.archive_policy.default_aggregation_methods.clone(),
+        alarms: AlarmOptions {
+            record_history: settings.evaluator.record_history,
+            max_actions: settings.evaluator.alarm_max_actions,
+            user_quota: settings.evaluator.user_alarm_quota,
+            project_quota: settings.evaluator.project_alarm_quota,
+        },
+        ..ApiOptions::default()
+    };
+    options.cors.allowed_origins.clone_from(&settings.cors.allowed_origin);
+    Ok(options)
+}

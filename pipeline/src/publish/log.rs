@@ -62,3 +62,55 @@ fn volume(volume: Volume) -> String {
         Volume::Float(value) => python::float(value),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use nephos_model::{SampleKind, Timestamp};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn each_sample_is_one_structured_line() {
+        let written = Shared::default();
+        let writer = written.clone();
+        let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
+        let guard = tracing::subscriber::set_default(subscriber);
+        let mut sample = Sample::new("cpu", SampleKind::Gauge, "%", 5.0, "r1", Timestamp::from_secs(60));
+        sample.project_id = Some("p".to_owned());
+        ToLog::new(LogLevel::Warn).publish(&[sample.clone(), sample]).await.unwrap();
+        ToLog::new(LogLevel::Trace).publish(&[]).await.unwrap();
+        drop(guard);
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), 2);
+        let line: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        assert_eq!(line["level"], "WARN");
+        for (field, value) in [
+            ("name", "cpu"),
+            ("type", "gauge"),
+            ("unit", "%"),
+            ("volume", "5.0"),
+            ("resource_id", "r1"),
+            ("project_id", "p"),
+            ("timestamp", "1970-01-01T00:01:00"),
+            ("message", "sample"),
+        ] {
+            assert_eq!(line["fields"][field], value, "{field} in {text}");
+        }
+    }
+}

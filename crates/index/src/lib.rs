@@ -1,12 +1,30 @@
 //! The index: archive policies, resource types, resources, metrics, alarms, their history and the outbox of
 //! notifications, in SQL.
 //!
-//! [`contract`] is what everyone else sees.
+//! [`contract`] is what everyone else sees; [`SqlIndex`] implements it on SQLite and PostgreSQL with the same statements.
+//!
+//! *Reads* are one statement each: a listing brings every resource's metrics along, and pages are found by the key of
+//! the row before them ([`page`]), never by counting. *Writes* are one transaction each. What is needed at every turn
+//! and changes rarely (policies, rules, types) is kept for at most a second ([`catalog`]).
 
+mod alarms;
+mod catalog;
+mod codec;
 pub mod contract;
+mod defaults;
+mod instrument;
+mod metrics;
+mod page;
+mod policies;
+mod query;
+mod resources;
+mod sql_index;
+mod types;
 
 pub use contract::{
-    AlarmFilter, AlarmIndex, AlarmTransition, ChangeFilter, EnsureMetric, EnsureResource, EnsuredMetric, Index,
-    IndexError, MetricFilter, MetricIndex, NewMetric, NewResource, OutboxItem, OutboxResult, Page, PolicyIndex,
-    PolicyRule, ResourceIndex, ResourceMetrics, ResourceUpdate, SortKey, Transition, TypeChange,
+    AlarmFilter, AlarmIndex, AlarmTransition, ChangeFilter, EnsureMetric, EnsureResource, EnsuredMetric,
+    Index, IndexError, MetricFilter, MetricIndex, NewMetric, NewResource, OutboxItem, OutboxResult, Page,
+    PolicyIndex, PolicyRule, ResourceIndex, ResourceMetrics, ResourceUpdate, SortKey, Transition, TypeChange,
 };
+pub use defaults::Defaults;
+pub use sql_index::SqlIndex;

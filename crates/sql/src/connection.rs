@@ -23,6 +23,9 @@ use crate::value::{Row, Sql, Value};
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a statement may take before its connection is given up: long enough for the largest rewrite, short enough
+/// that a server which vanished without a word is noticed.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(120);
 /// Prepared statements kept on each connection.
 const STATEMENTS: usize = 256;
 
@@ -135,7 +138,9 @@ impl Connection {
     /// Runs one statement, prepared once on each connection.
     pub(crate) async fn run(&mut self, sql: &Sql, params: &[Value]) -> Result<Reply, (Failure, SqlError)> {
         let started = Instant::now();
-        let result = self.run_unmeasured(sql, params).await;
+        let result = tokio::time::timeout(STATEMENT_TIMEOUT, self.run_unmeasured(sql, params))
+            .await
+            .unwrap_or_else(|_| Err(no_answer()));
         instrument::statement(&sql.0, started, &result);
         result
     }
@@ -175,6 +180,11 @@ impl Connection {
             Self::Postgres(connection) => connection.ping().await.is_ok(),
         }
     }
+}
+
+pub(crate) fn no_answer() -> (Failure, SqlError) {
+    let reason = "the statement was not answered in time".to_owned();
+    (Failure::Lost, SqlError::Unavailable { reason })
 }
 
 fn refused(reason: String) -> (Failure, SqlError) {

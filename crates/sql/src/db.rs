@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nephos_observe::Backoff;
 
-use crate::connection::{Connection, Options, Reply};
+use crate::connection::{Connection, Options, Reply, no_answer};
 use crate::dialect::{Dialect, Kind};
 use crate::error::{Failure, SqlError};
 use crate::instrument;
@@ -17,6 +17,8 @@ use crate::value::{Row, Sql, Value};
 const POSTGRES_CONNECTIONS: usize = 10;
 /// Readers beside the one writer of a SQLite file.
 const SQLITE_READERS: usize = 4;
+/// How long a database that is ready takes to say so at most.
+const READY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a transaction is run again after a conflict before the caller hears of it.
 const CONFLICT_RETRIES: u32 = 10;
 
@@ -64,7 +66,7 @@ impl Db {
         let db = Self { inner: Arc::new(Inner { dialect, readers, writer, _anchor: anchor }) };
         // The writer first: it creates the file that readers need.
         db.inner.writer.acquire().await?.give_back();
-        db.ready().await?;
+        db.read("SELECT 1", &[]).await?;
         Ok(db)
     }
 
@@ -73,9 +75,10 @@ impl Db {
         self.inner.dialect
     }
 
-    /// `Ok` if the database answers right now.
+    /// `Ok` if the database answers right now, which means within a few seconds.
     pub async fn ready(&self) -> Result<(), SqlError> {
-        self.read("SELECT 1", &[]).await.map(|_| ())
+        let answer = tokio::time::timeout(READY_TIMEOUT, self.read("SELECT 1", &[])).await;
+        answer.unwrap_or_else(|_| Err(no_answer().1)).map(|_| ())
     }
 
     /// Runs one reading statement.
@@ -157,6 +160,23 @@ impl Db {
         }
     }
 
+    /// Starts noting every statement; see [`recorded`](Self::recorded).
+    #[cfg(feature = "testing")]
+    pub fn start_recording(&self) {
+        for pool in [&self.inner.readers, &self.inner.writer] {
+            *pool.recording.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Vec::new());
+        }
+    }
+
+    /// Ends the recording; statements and their parameters, those of readers first.
+    #[cfg(feature = "testing")]
+    pub fn recorded(&self) -> Vec<crate::testing::Recorded> {
+        let take =
+            |pool: &Pool| pool.recording.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let (readers, writer) = (take(&self.inner.readers), take(&self.inner.writer));
+        [readers, writer].into_iter().flatten().flatten().collect()
+    }
+
     async fn begin(&self) -> Result<Tx<'_>, (Failure, SqlError)> {
         let pool = &self.inner.writer;
         loop {
@@ -186,6 +206,8 @@ impl Db {
         let mut retry = Retry::default();
         loop {
             let mut lease = pool.acquire().await?;
+            #[cfg(feature = "testing")]
+            crate::testing::record(pool, sql, params);
             let (failure, error) = match lease.connection.run(sql, params).await {
                 Ok(reply) => {
                     lease.give_back();
@@ -310,6 +332,8 @@ impl Tx<'_> {
     }
 
     async fn run(&mut self, sql: &Sql, params: &[Value]) -> Result<Reply, SqlError> {
+        #[cfg(feature = "testing")]
+        crate::testing::record(self.pool, sql, params);
         let result = self.lease.connection.run(sql, params).await;
         self.note(result)
     }

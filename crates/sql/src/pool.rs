@@ -24,6 +24,9 @@ pub(crate) struct Pool {
     options: Options,
     slots: Semaphore,
     idle: Mutex<Vec<(Connection, Instant)>>,
+    /// What ran, while tests want to know.
+    #[cfg(feature = "testing")]
+    pub(crate) recording: Mutex<Option<Vec<crate::testing::Recorded>>>,
 }
 
 /// A borrowed connection. Dropped without [`give_back`](Lease::give_back), it is closed.
@@ -38,7 +41,13 @@ pub(crate) struct Lease<'p> {
 
 impl Pool {
     pub(crate) fn new(options: Options, size: usize) -> Self {
-        Self { options, slots: Semaphore::new(size), idle: Mutex::default() }
+        Self {
+            options,
+            slots: Semaphore::new(size),
+            idle: Mutex::default(),
+            #[cfg(feature = "testing")]
+            recording: Mutex::default(),
+        }
     }
 
     /// Borrows a connection, the most recently used one first.

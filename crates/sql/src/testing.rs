@@ -1,6 +1,17 @@
-//! Scratch databases for tests.
+//! Scratch databases for tests, and a record of what ran on a database.
 
 use crate::db::Db;
+use crate::pool::Pool;
+use crate::value::{Sql, Value};
+
+/// A statement that ran, with its parameters.
+pub type Recorded = (String, Vec<Value>);
+
+pub(crate) fn record(pool: &Pool, sql: &Sql, params: &[Value]) {
+    if let Some(recording) = &mut *pool.recording.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        recording.push((sql.0.clone().into_owned(), params.to_vec()));
+    }
+}
 
 /// An empty database that goes when this is dropped.
 #[derive(Debug)]

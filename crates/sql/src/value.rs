@@ -109,6 +109,11 @@ impl Row {
         SqlError::Column { column, expected, found: self.0.get(column).map_or("absent", Value::kind) }
     }
 
+    /// All columns, to be used as parameters.
+    pub fn into_values(self) -> Vec<Value> {
+        self.0
+    }
+
     /// Whether a column is null.
     pub fn is_null(&self, column: usize) -> bool {
         matches!(self.value(column), Value::Null)

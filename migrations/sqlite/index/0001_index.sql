@@ -115,8 +115,8 @@ CREATE TABLE alarm (
     project_id TEXT
 ) STRICT;
 
-CREATE INDEX alarm_default_order ON alarm (defined_at, id);
-CREATE INDEX alarm_project_order ON alarm (project_id, defined_at, id);
+CREATE INDEX alarm_default_order ON alarm (defined_at DESC, id);
+CREATE INDEX alarm_project_order ON alarm (project_id, defined_at DESC, id);
 -- Those never evaluated since their definition come first, whatever their time.
 CREATE INDEX alarm_due
     ON alarm ((CASE WHEN evaluated_at > defined_at THEN evaluated_at ELSE 0 END), evaluated_at, id)
@@ -134,9 +134,9 @@ CREATE TABLE alarm_change (
     severity INTEGER NOT NULL
 ) STRICT;
 
-CREATE INDEX alarm_change_default_order ON alarm_change (changed_at, event_id);
-CREATE INDEX alarm_change_alarm_order ON alarm_change (alarm_id, changed_at, event_id);
-CREATE INDEX alarm_change_project_order ON alarm_change (on_behalf_of, changed_at, event_id);
+CREATE INDEX alarm_change_default_order ON alarm_change (changed_at DESC, event_id);
+CREATE INDEX alarm_change_alarm_order ON alarm_change (alarm_id, changed_at DESC, event_id);
+CREATE INDEX alarm_change_project_order ON alarm_change (on_behalf_of, changed_at DESC, event_id);
 
 -- Notifications to deliver. A claim moves due into the future, so that a crashed notifier's come back.
 CREATE TABLE outbox (

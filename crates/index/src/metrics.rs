@@ -1,0 +1,192 @@
+//! Metrics.
+//!
+//! Deleting moves a row from `metric` to `deleted_metric`, where it waits for its data to be removed from the store: so
+//! a name is free again at once, and nothing that reads live metrics has to tell them apart.
+
+use async_trait::async_trait;
+use nephos_model::{Metric, MetricId, ResourceId};
+use nephos_sql::{Constraint, Kind, Row, SqlError, Tx, Value};
+use uuid::Uuid;
+
+use crate::contract::{IndexError, MetricFilter, MetricIndex, NewMetric, Page};
+use crate::instrument;
+use crate::page::{Column, Order};
+use crate::query::Conditions;
+use crate::sql_index::{SqlIndex, WriteError};
+
+const COLUMNS: &str = "id, creator, name, unit, resource_id, archive_policy_name";
+
+/// The columns of both tables, for inserting many rows.
+pub(crate) const TABLE: [(&str, Kind); 6] = [
+    ("id", Kind::Bytes),
+    ("creator", Kind::Text),
+    ("name", Kind::Text),
+    ("unit", Kind::Text),
+    ("resource_id", Kind::Bytes),
+    ("archive_policy_name", Kind::Text),
+];
+
+pub(crate) fn metric(mut row: Row) -> Result<Metric, SqlError> {
+    Ok(Metric {
+        id: MetricId(row.uuid(0)?),
+        creator: row.take_opt_text(1)?,
+        name: row.take_opt_text(2)?,
+        unit: row.take_opt_text(3)?,
+        resource_id: row.opt_uuid(4)?.map(ResourceId),
+        archive_policy_name: row.take_text(5)?,
+    })
+}
+
+pub(crate) fn values(metric: &Metric) -> Vec<Value> {
+    vec![
+        metric.id.0.into(),
+        metric.creator.as_ref().into(),
+        metric.name.as_ref().into(),
+        metric.unit.as_ref().into(),
+        metric.resource_id.map(|id| id.0).into(),
+        (&metric.archive_policy_name).into(),
+    ]
+}
+
+/// Hides the live metrics that fit `condition` on `$1`; they come back as they were.
+pub(crate) async fn bury(tx: &mut Tx<'_>, condition: &str, value: Value) -> Result<Vec<Metric>, WriteError> {
+    let rows = tx.read(format!("DELETE FROM metric WHERE {condition} RETURNING {COLUMNS}"), &[value]).await?;
+    let metrics = rows.into_iter().map(metric).collect::<Result<Vec<_>, _>>()?;
+    tx.insert("deleted_metric", &TABLE, metrics.iter().map(values).collect(), "").await?;
+    Ok(metrics)
+}
+
+#[async_trait]
+impl MetricIndex for SqlIndex {
+    async fn create_metric(&self, new: &NewMetric) -> Result<Metric, IndexError> {
+        let mut stale = false;
+        loop {
+            let policy =
+                self.catalogue.policy_for(new.archive_policy_name.as_deref(), new.name.as_deref()).await?;
+            let metric = Metric {
+                id: new.id,
+                creator: new.creator.clone(),
+                name: new.name.clone(),
+                unit: new.unit.clone(),
+                resource_id: new.resource_id,
+                archive_policy_name: policy.name.clone(),
+            };
+            let sql = "INSERT INTO metric (id, creator, name, unit, resource_id, archive_policy_name)
+                 VALUES ($1, $2, $3, $4, $5, $6)";
+            match self.db.execute(sql, &values(&metric)).await {
+                Ok(_) => {
+                    instrument::created("metric", 1);
+                    return Ok(metric);
+                }
+                Err(error) if error.constraint() == Some(Constraint::Unique) => {
+                    return Err(taken(new, &error));
+                }
+                Err(error) if error.constraint() == Some(Constraint::ForeignKey) => {
+                    self.require_resource(new.resource_id).await?;
+                    // The policy went a moment ago: once more with fresh knowledge.
+                    if stale {
+                        return Err(IndexError::not_found("archive policy", &policy.name));
+                    }
+                    stale = true;
+                    self.catalogue.changed();
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn metrics(&self, filter: &MetricFilter, page: &Page) -> Result<Vec<Metric>, IndexError> {
+        let table = if filter.deleted { "deleted_metric" } else { "metric" };
+        let order = Order::new(page, &[], &["id"], column)?;
+        let mut conditions = Conditions::default();
+        if let Some(ids) = &filter.ids {
+            let number =
+                conditions.bind(Value::BytesList(ids.iter().map(|id| id.as_bytes().to_vec()).collect()));
+            conditions.push(self.db.dialect().any_of("id", number, Kind::Bytes));
+        }
+        conditions.equal("name", filter.name.as_ref());
+        conditions.equal("unit", filter.unit.as_ref());
+        conditions.equal("creator", filter.creator.as_ref());
+        conditions.equal("archive_policy_name", filter.archive_policy_name.as_ref());
+        conditions.equal("resource_id", filter.resource_id.map(|id| id.0));
+        if let Some(marker) = &page.marker {
+            let bad = || IndexError::BadMarker(marker.clone());
+            let id = marker.parse::<Uuid>().map_err(|_| bad())?;
+            let sql = format!("SELECT {} FROM {table} WHERE id = $1", order.key());
+            let row = self.db.read_one(sql, &[id.into()]).await?.ok_or_else(bad)?;
+            order.after(row.into_values(), &mut conditions);
+        }
+        let sql = conditions.statement(&format!("SELECT {COLUMNS} FROM {table}"), &order.tail(page));
+        let rows = self.db.read(sql, conditions.params()).await?;
+        Ok(rows.into_iter().map(metric).collect::<Result<_, _>>()?)
+    }
+
+    async fn metric(&self, id: MetricId) -> Result<Option<Metric>, IndexError> {
+        let sql =
+            "SELECT id, creator, name, unit, resource_id, archive_policy_name FROM metric WHERE id = $1";
+        Ok(self.db.read_one(sql, &[id.0.into()]).await?.map(metric).transpose()?)
+    }
+
+    async fn resource_metric(&self, resource: ResourceId, name: &str) -> Result<Option<Metric>, IndexError> {
+        let sql = "SELECT id, creator, name, unit, resource_id, archive_policy_name FROM metric
+             WHERE resource_id = $1 AND name = $2";
+        Ok(self.db.read_one(sql, &[resource.0.into(), name.into()]).await?.map(metric).transpose()?)
+    }
+
+    async fn delete_metric(&self, id: MetricId) -> Result<(), IndexError> {
+        let buried =
+            self.db.transaction(|tx| Box::pin(async move { bury(tx, "id = $1", id.0.into()).await })).await?;
+        if buried.is_empty() { Err(IndexError::not_found("metric", id)) } else { Ok(()) }
+    }
+
+    async fn deleted_metrics(&self, limit: u64) -> Result<Vec<MetricId>, IndexError> {
+        let limit = limit.min(i64::MAX as u64);
+        let rows =
+            self.db.read(format!("SELECT id FROM deleted_metric ORDER BY id LIMIT {limit}"), &[]).await?;
+        Ok(rows.iter().map(|row| row.uuid(0).map(MetricId)).collect::<Result<_, _>>()?)
+    }
+
+    async fn expunge_metrics(&self, ids: &[MetricId]) -> Result<(), IndexError> {
+        let ids = Value::BytesList(ids.iter().map(|id| id.as_bytes().to_vec()).collect());
+        let sql =
+            format!("DELETE FROM deleted_metric WHERE {}", self.db.dialect().any_of("id", 1, Kind::Bytes));
+        self.db.execute(sql, &[ids]).await?;
+        Ok(())
+    }
+
+    async fn count_metrics(&self) -> Result<u64, IndexError> {
+        let row = self.db.read_one("SELECT count(*) FROM metric", &[]).await?;
+        Ok(row.map_or(Ok(0), |row| row.unsigned(0))?)
+    }
+}
+
+impl SqlIndex {
+    /// `NotFound` if there is no such resource.
+    async fn require_resource(&self, id: Option<ResourceId>) -> Result<(), IndexError> {
+        let Some(id) = id else { return Ok(()) };
+        let found = self.db.read_one("SELECT 1 FROM resource WHERE id = $1", &[id.0.into()]).await?;
+        found.map(|_| ()).ok_or_else(|| IndexError::not_found("resource", id))
+    }
+}
+
+/// The id or the name on the resource is taken.
+fn taken(new: &NewMetric, error: &SqlError) -> IndexError {
+    match (error, &new.name) {
+        // `metric.resource_id, metric.name` or `metric_resource_name`, against `metric.id` or `metric_pkey`.
+        (SqlError::Constraint { name: Some(constraint), .. }, Some(name))
+            if constraint.contains("resource") =>
+        {
+            IndexError::already_exists("named metric", name)
+        }
+        _ => IndexError::already_exists("metric", new.id),
+    }
+}
+
+fn column(key: &str) -> Option<Column> {
+    match key {
+        "id" | "archive_policy_name" => Column::always(key),
+        "creator" | "name" | "unit" | "resource_id" => Column::nullable(key),
+        "status" => Some(Column::Constant),
+        _ => None,
+    }
+}

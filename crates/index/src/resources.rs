@@ -1,0 +1,98 @@
+//! Resources, their revisions and their types.
+
+mod ensure;
+mod read;
+mod write;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use nephos_model::{MetricId, Resource, ResourceId, ResourceType, Timestamp};
+
+use crate::contract::{
+    EnsureMetric, EnsureResource, EnsuredMetric, IndexError, NewResource, Page, ResourceIndex,
+    ResourceUpdate, TypeChange,
+};
+use crate::sql_index::SqlIndex;
+
+const RESOURCE: &str = "resource";
+
+#[async_trait]
+impl ResourceIndex for SqlIndex {
+    async fn create_resource_type(&self, resource_type: &ResourceType) -> Result<(), IndexError> {
+        self.insert_type(resource_type).await
+    }
+
+    async fn resource_types(&self) -> Result<Vec<Arc<ResourceType>>, IndexError> {
+        self.list_types().await
+    }
+
+    async fn resource_type(&self, name: &str) -> Result<Option<Arc<ResourceType>>, IndexError> {
+        self.read_type(name).await
+    }
+
+    async fn update_resource_type(
+        &self,
+        name: &str,
+        changes: &[TypeChange],
+    ) -> Result<Arc<ResourceType>, IndexError> {
+        self.change_type(name, changes).await
+    }
+
+    async fn delete_resource_type(&self, name: &str) -> Result<(), IndexError> {
+        self.remove_type(name).await
+    }
+
+    async fn create_resource(&self, resource: &NewResource) -> Result<Resource, IndexError> {
+        self.insert_resource(resource).await
+    }
+
+    async fn resource(&self, resource_type: &str, id: ResourceId) -> Result<Option<Resource>, IndexError> {
+        self.read_resource(resource_type, id).await
+    }
+
+    async fn resources(
+        &self,
+        resource_type: &str,
+        history: bool,
+        page: &Page,
+    ) -> Result<Vec<Resource>, IndexError> {
+        self.list_resources(resource_type, None, history, page).await
+    }
+
+    async fn resource_history(
+        &self,
+        resource_type: &str,
+        id: ResourceId,
+        page: &Page,
+    ) -> Result<Vec<Resource>, IndexError> {
+        self.list_resources(resource_type, Some(id), true, page).await
+    }
+
+    async fn update_resource(
+        &self,
+        resource_type: &str,
+        id: ResourceId,
+        update: &ResourceUpdate,
+    ) -> Result<Resource, IndexError> {
+        self.change_resource(resource_type, id, update).await
+    }
+
+    async fn delete_resource(
+        &self,
+        resource_type: &str,
+        id: ResourceId,
+    ) -> Result<Vec<MetricId>, IndexError> {
+        self.remove_resource(resource_type, id).await
+    }
+
+    async fn ensure(
+        &self,
+        creator: Option<&str>,
+        resources: &[EnsureResource],
+        metrics: &[EnsureMetric],
+        now: Timestamp,
+    ) -> Result<Vec<Result<EnsuredMetric, IndexError>>, IndexError> {
+        self.ensure_all(creator, resources, metrics, now).await
+    }
+}

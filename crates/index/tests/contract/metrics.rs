@@ -1,0 +1,146 @@
+use nephos_index::{IndexError, MetricFilter, MetricIndex, Page, PolicyIndex, ResourceIndex};
+use nephos_model::MetricId;
+
+use crate::fixture::{Fixture, new_metric, new_resource, policy, rid, text};
+
+pub(crate) async fn metrics_are_created_found_and_filtered(f: &Fixture) {
+    let index = f.with_policies().await;
+    f.generic(rid(1)).await;
+    let mut full = new_metric(Some(rid(1)), Some("cpu | ✔"));
+    full.unit = Some("%".to_owned());
+    full.archive_policy_name = Some("high".to_owned());
+    full.creator = Some("user:project".to_owned());
+    let full = index.create_metric(&full).await.unwrap();
+    let mut bare = new_metric(None, None);
+    bare.creator = None;
+    let bare = index.create_metric(&bare).await.unwrap();
+    assert_eq!(bare.archive_policy_name, "low");
+    for metric in [&full, &bare] {
+        assert_eq!(index.metric(metric.id).await.unwrap().as_ref(), Some(metric));
+    }
+    assert_eq!(index.resource_metric(rid(1), "cpu | ✔").await.unwrap().as_ref(), Some(&full));
+    assert_eq!(index.resource_metric(rid(1), "cpu").await.unwrap(), None);
+    assert_eq!(index.metric(MetricId::random()).await.unwrap(), None);
+    assert_eq!(index.count_metrics().await.unwrap(), 2);
+    let some = |text: &str| Some(text.to_owned());
+    let filters = [
+        MetricFilter { ids: Some(vec![full.id, MetricId::random()]), ..MetricFilter::default() },
+        MetricFilter { name: some("cpu | ✔"), ..MetricFilter::default() },
+        MetricFilter { unit: some("%"), ..MetricFilter::default() },
+        MetricFilter { creator: some("user:project"), ..MetricFilter::default() },
+        MetricFilter { archive_policy_name: some("high"), ..MetricFilter::default() },
+        MetricFilter { resource_id: Some(rid(1)), name: some("cpu | ✔"), ..MetricFilter::default() },
+    ];
+    for filter in filters {
+        let found = index.metrics(&filter, &Page::default()).await.unwrap();
+        assert_eq!(found, std::slice::from_ref(&full), "{filter:?}");
+    }
+    for filter in [
+        MetricFilter { ids: Some(vec![]), ..MetricFilter::default() },
+        MetricFilter { unit: some("%"), creator: some("admin"), ..MetricFilter::default() },
+        MetricFilter { deleted: true, ..MetricFilter::default() },
+    ] {
+        assert_eq!(index.metrics(&filter, &Page::default()).await.unwrap(), [], "{filter:?}");
+    }
+    assert_eq!(index.metrics(&MetricFilter::default(), &Page::default()).await.unwrap().len(), 2);
+}
+
+pub(crate) async fn missing_references_are_named(f: &Fixture) {
+    let index = f.with_policies().await;
+    let lost = index.create_metric(&new_metric(Some(rid(9)), Some("a"))).await;
+    assert_eq!(text(lost), format!("resource {} does not exist", rid(9)));
+    let mut new = new_metric(None, Some("a"));
+    new.archive_policy_name = Some("none".to_owned());
+    assert_eq!(text(index.create_metric(&new).await), "archive policy none does not exist");
+    index.delete_rule("default").await.unwrap();
+    assert!(matches!(
+        index.create_metric(&new_metric(None, Some("a"))).await,
+        Err(IndexError::NoPolicyMatch(name)) if name == "a"
+    ));
+    assert_eq!(index.count_metrics().await.unwrap(), 0);
+}
+
+pub(crate) async fn names_are_unique_among_live_metrics_of_a_resource(f: &Fixture) {
+    let index = f.with_policies().await;
+    f.generic(rid(1)).await;
+    f.generic(rid(2)).await;
+    let first = f.metric(Some(rid(1)), "cpu").await;
+    assert_eq!(
+        text(index.create_metric(&new_metric(Some(rid(1)), Some("cpu"))).await),
+        "named metric cpu already exists"
+    );
+    // Elsewhere, in other letters, or without a resource it is another name.
+    f.metric(Some(rid(2)), "cpu").await;
+    f.metric(Some(rid(1)), "CPU").await;
+    f.metric(None, "cpu").await;
+    f.metric(None, "cpu").await;
+    let mut same_id = new_metric(None, None);
+    same_id.id = first.id;
+    assert_eq!(text(index.create_metric(&same_id).await), format!("metric {} already exists", first.id));
+}
+
+pub(crate) async fn deleted_metrics_are_hidden_and_wait_for_their_expunging(f: &Fixture) {
+    let index = f.with_policies().await;
+    f.generic(rid(1)).await;
+    let metric = f.metric(Some(rid(1)), "cpu").await;
+    index.delete_metric(metric.id).await.unwrap();
+    assert_eq!(text(index.delete_metric(metric.id).await), format!("metric {} does not exist", metric.id));
+    assert_eq!(index.metric(metric.id).await.unwrap(), None);
+    assert_eq!(index.resource_metric(rid(1), "cpu").await.unwrap(), None);
+    assert_eq!(index.count_metrics().await.unwrap(), 0);
+    assert!(index.resource("generic", rid(1)).await.unwrap().unwrap().metrics.is_empty());
+    let deleted = MetricFilter { deleted: true, ..MetricFilter::default() };
+    assert_eq!(index.metrics(&deleted, &Page::default()).await.unwrap(), std::slice::from_ref(&metric));
+    // The name is free at once.
+    let second = f.metric(Some(rid(1)), "cpu").await;
+    index.delete_metric(second.id).await.unwrap();
+    let mut waiting = index.deleted_metrics(10).await.unwrap();
+    waiting.sort();
+    let mut expected = [metric.id, second.id];
+    expected.sort();
+    assert_eq!(waiting, expected);
+    assert_eq!(index.deleted_metrics(1).await.unwrap().len(), 1);
+    index.expunge_metrics(&[metric.id, MetricId::random()]).await.unwrap();
+    index.expunge_metrics(&[]).await.unwrap();
+    assert_eq!(index.deleted_metrics(10).await.unwrap(), [second.id]);
+    // Live metrics cannot be expunged.
+    let live = f.metric(None, "live").await;
+    index.expunge_metrics(&[live.id]).await.unwrap();
+    assert!(index.metric(live.id).await.unwrap().is_some());
+}
+
+pub(crate) async fn policies_deleted_by_others_are_noticed(f: &Fixture) {
+    let (ours, theirs) = (f.with_policies().await, f.other().await);
+    theirs.archive_policy("high").await.unwrap().unwrap();
+    ours.delete_archive_policy("high").await.unwrap();
+    let mut new = new_metric(None, Some("a"));
+    new.archive_policy_name = Some("high".to_owned());
+    assert_eq!(text(theirs.create_metric(&new).await), "archive policy high does not exist");
+    // A rule that leads elsewhere now is followed.
+    theirs.archive_policy("low").await.unwrap().unwrap();
+    ours.create_archive_policy(&policy("new")).await.unwrap();
+    ours.delete_rule("default").await.unwrap();
+    ours.create_rule(&crate::fixture::rule("default", "*", "new")).await.unwrap();
+    ours.delete_archive_policy("low").await.unwrap();
+    let metric = theirs.create_metric(&new_metric(None, Some("a"))).await.unwrap();
+    assert_eq!(metric.archive_policy_name, "new");
+    // And so for resources.
+    let mut resource = new_resource("generic", rid(1));
+    resource.metrics = crate::fixture::wanted([("m", crate::fixture::by_rule())]);
+    theirs.create_resource(&resource).await.unwrap();
+}
+
+pub(crate) async fn racing_creators_of_one_name_have_one_winner(f: &Fixture) {
+    let (ours, theirs) = (f.with_policies().await, &f.other().await);
+    f.generic(rid(1)).await;
+    let attempts = (0..20).map(|number| {
+        let index = if number % 2 == 0 { ours } else { theirs };
+        async move { index.create_metric(&new_metric(Some(rid(1)), Some("cpu"))).await }
+    });
+    let results = futures_util::future::join_all(attempts).await;
+    let (won, lost): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
+    assert_eq!(won.len(), 1);
+    for error in lost {
+        assert_eq!(text(error), "named metric cpu already exists");
+    }
+}

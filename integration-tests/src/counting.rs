@@ -253,6 +253,12 @@ async fn publish(channel: &Channel, body: &str) -> bool {
     }
 }
 
+/// Publishes any text where polling agents publish; panics if the broker does not take it.
+pub async fn publish_raw(url: &str, body: &str) {
+    let channel = connect(url).await.expect("a channel");
+    assert!(publish(&channel, body).await, "not confirmed");
+}
+
 /// A `telemetry.polling` message as the original agent writes it.
 fn message(resource: &str, meters: usize, second: i64) -> String {
     let samples: Vec<Value> = (0..meters)

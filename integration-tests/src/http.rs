@@ -31,7 +31,7 @@ impl Answer {
     }
 
     /// The answer, if its status is `status`; panics with the body otherwise.
-    #[must_use]
+    #[allow(clippy::must_use_candidate, clippy::return_self_not_must_use)]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text);
         self

@@ -44,7 +44,7 @@ fn text(settings: &Settings, loaded: &Loaded, url: &str, client: &str) -> String
          1. this host's CPU utilisation in percent\n\
          \n  curl -s -u admin: '{url}/v1/resource/generic/{host}/metric/cpu_util/measures?granularity=10'\n\
          \n2. the same with the gnocchi client\n\
-         \n  {client}gnocchi --auth-type gnocchi-basic --user admin --endpoint {url} \\\n    \
+         \n  {client}gnocchi --os-auth-type gnocchi-basic --user admin --endpoint {url} \\\n    \
          measures show --resource-id {host} --granularity 10 cpu_util\n\
          \n3. an alarm that is logged here when the CPU is busy\n\
          \n  curl -s -u admin: -H 'content-type: application/json' {url}/v2/alarms -d '{{\"name\": \"cpu busy\", \

@@ -6,6 +6,7 @@
 mod serving;
 mod stages;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ use stages::Stages;
 
 /// How long an orderly end may take before the rest is given up.
 const END: Duration = Duration::from_secs(45);
+/// How long the port file waits for services that start; afterwards it is written while they still do.
+const SOON: Duration = Duration::from_secs(2);
 /// How often our own histograms are folded.
 const UPKEEP: Duration = Duration::from_secs(10);
 
@@ -59,13 +62,22 @@ pub(crate) async fn run(common: &Common, loaded: Loaded) -> anyhow::Result<()> {
         member: member(&settings, data.as_ref()),
     };
     let live = Arc::new(Live::new(&loaded, log));
-    let listeners = Listeners::bind(common, &settings, &services).await?;
+    let (listeners, ports) = Listeners::bind(&settings, &services).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), services = names(&services), "nephos starts");
     base.shutdown.spawn(upkeep(metrics.clone(), base.shutdown.clone()));
     watch_signals(common.clone(), settings.mode, Arc::clone(&live), base.shutdown.clone())?;
     let serving = listeners.start(&base, &metrics)?;
-    let starting = Stages::start(&base, &settings, &loaded, &live, &services, serving, metrics);
-    let ended = match starting.await {
+    let mut starting = pin!(Stages::start(&base, &settings, &loaded, &live, &services, serving, metrics));
+    // Whoever waits for the port file wants to find Nephos ready; but who asks why it is not must find it, too.
+    let soon = tokio::time::timeout(SOON, &mut starting).await;
+    if let Some(path) = &common.port_file {
+        ports.write(path)?;
+    }
+    let started = match soon {
+        Ok(started) => started,
+        Err(_) => starting.await,
+    };
+    let ended = match started {
         Ok(Some(stages)) => {
             if embedded {
                 hints::print(&settings, &loaded, &stages.api_url);

@@ -19,7 +19,8 @@ use crate::setup::{say, tell};
 pub(super) fn run(loaded: &Loaded, file: &Path, format: Format) -> anyhow::Result<ExitCode> {
     let samples = read(file)?;
     let now = SystemClock::default().now();
-    let (sinks, dropped, faults) = nephos_pipeline::rehearse(&loaded.pipeline, &samples, now);
+    let nephos_pipeline::Rehearsal { sinks, dropped, faults } =
+        nephos_pipeline::rehearse(&loaded.pipeline, &samples, now);
     for (sink, fault) in &faults {
         tell(&format!("sink {sink}: {fault}\n"));
     }

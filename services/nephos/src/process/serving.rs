@@ -12,7 +12,6 @@ use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
 use crate::adapters::Base;
-use crate::cli::Common;
 use crate::ports::{Ports, bind};
 use crate::tls;
 
@@ -44,12 +43,8 @@ pub(crate) struct Serving {
 }
 
 impl Listeners {
-    /// Binds them all and writes the port file.
-    pub(crate) async fn bind(
-        common: &Common,
-        settings: &Settings,
-        services: &[Service],
-    ) -> anyhow::Result<Self> {
+    /// Binds them all, and notes their addresses.
+    pub(crate) async fn bind(settings: &Settings, services: &[Service]) -> anyhow::Result<(Self, Ports)> {
         let mut ports = Ports::default();
         let mut open = async |key, address, setting: &str, tls| -> anyhow::Result<Endpoint> {
             let tls = tls::server(tls)?;
@@ -76,10 +71,7 @@ impl Listeners {
                     Some(open("observe", address, "[observe] listen", settings.observe.tls.as_ref()).await?);
             }
         }
-        if let Some(path) = &common.port_file {
-            ports.write(path)?;
-        }
-        Ok(Self { api, aodh, store, observe })
+        Ok((Self { api, aodh, store, observe }, ports))
     }
 
     /// Serves health and metrics at once, on the API's port too until the API itself takes over.

@@ -1,0 +1,249 @@
+//! Scenarios of requests and what must come back, each against a server of its own on SQLite and local files.
+//!
+//! A scenario is a file of `testdata/gnocchi`: a list of steps. A step sends `method path` as `user` (none: without
+//! credentials) with `headers` and `body` (JSON, or text sent as it is) and checks `status`, `headers`, `json` (pointer
+//! to value; the empty pointer is the whole), `text` (parts of the body) and `absent` (headers). `save` keeps values
+//! by pointer for `{name}` in later steps.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nephos_api::http::cors::Cors;
+use nephos_api::{ApiOptions, ApiParts, housekeeping};
+use nephos_identity::{Basic, Identity, NoAuth};
+use nephos_index::{Defaults, SqlIndex};
+use nephos_metric_store::{LocalStore, MetricStore, StoreOptions};
+use nephos_model::{ManualClock, Timestamp};
+use nephos_observe::{Health, Metrics, Shutdown};
+use nephos_sql::Db;
+use nephos_sql::migrations::{INDEX, migrate};
+use serde_json::{Map, Value};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+struct Server {
+    address: SocketAddr,
+    clock: Arc<ManualClock>,
+    index: Arc<SqlIndex>,
+    store: Arc<LocalStore>,
+    shutdown: Shutdown,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    async fn start(identity: Arc<dyn Identity>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_500_000_000)));
+        let db = Db::connect(&format!("sqlite:{}", folder.path().join("index.sqlite").display())).await.unwrap();
+        migrate(&db, &[&INDEX]).await.unwrap();
+        let index = Arc::new(SqlIndex::open(db, Arc::clone(&clock) as _).await.unwrap());
+        index.ensure_defaults(&Defaults::default()).await.unwrap();
+        let store = LocalStore::open(StoreOptions {
+            min_free: 0,
+            ..StoreOptions::new(folder.path().join("store"), Arc::clone(&clock) as _)
+        })
+        .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let cors = Cors { allowed_origins: vec!["http://foobar.com".to_owned()], allowed_headers: Vec::new() };
+        let parts = ApiParts {
+            listener,
+            tls: None,
+            aodh: None,
+            index: Arc::clone(&index) as _,
+            store: Arc::clone(&store) as _,
+            identity,
+            clock: Arc::clone(&clock) as _,
+            health: Health::default(),
+            metrics: Metrics::install(),
+            options: ApiOptions {
+                max_limit: 3,
+                max_body: 4_096,
+                drain_timeout: Duration::from_secs(1),
+                cors,
+                ..ApiOptions::default()
+            },
+        };
+        let shutdown = Shutdown::default();
+        let stop = shutdown.clone();
+        shutdown.spawn(async move { nephos_api::run(parts, stop).await.unwrap() });
+        Self { address, clock, index, store, shutdown, _folder: folder }
+    }
+
+    async fn stop(self) {
+        self.shutdown.trigger();
+        self.shutdown.drained().await;
+        self.store.close().await;
+    }
+}
+
+struct Answer {
+    status: u16,
+    headers: BTreeMap<String, String>,
+    body: String,
+}
+
+async fn send(address: SocketAddr, head: &str, body: &[u8]) -> Answer {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("{head}connection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    stream.write_all(request.as_bytes()).await.unwrap();
+    // The server may have answered, and gone, before it read all.
+    let _sent = stream.write_all(body).await;
+    let mut answer = Vec::new();
+    let _read = stream.read_to_end(&mut answer).await;
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
+    let mut lines = head.lines();
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    let headers = lines.map(|line| line.split_once(": ").unwrap());
+    let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+    Answer { status, headers, body: body.to_owned() }
+}
+
+fn filled(value: &Value, saved: &BTreeMap<String, String>) -> Value {
+    match value {
+        Value::String(text) => {
+            let mut text = text.clone();
+            for (name, value) in saved {
+                text = text.replace(&format!("{{{name}}}"), value);
+            }
+            Value::String(text)
+        }
+        Value::Array(items) => items.iter().map(|item| filled(item, saved)).collect(),
+        Value::Object(map) => {
+            let key = |key: &String| filled(&Value::String(key.clone()), saved).as_str().unwrap().to_owned();
+            Value::Object(map.iter().map(|(name, value)| (key(name), filled(value, saved))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+fn request(step: &Map<String, Value>, address: SocketAddr) -> (String, Vec<u8>) {
+    let text = |key: &str| step.get(key).and_then(Value::as_str);
+    let mut headers: BTreeMap<String, String> = BTreeMap::from([("host".to_owned(), address.to_string())]);
+    if let Some(user) = text("user") {
+        use base64::Engine as _;
+        let credentials = base64::engine::general_purpose::STANDARD.encode(format!("{user}:"));
+        headers.insert("authorization".to_owned(), format!("basic {credentials}"));
+    }
+    let body = match step.get("body") {
+        None => Vec::new(),
+        Some(Value::String(text)) => text.clone().into_bytes(),
+        Some(body) => serde_json::to_vec(body).unwrap(),
+    };
+    if step.contains_key("body") || text("method").is_some_and(|method| method != "GET") {
+        headers.insert("content-type".to_owned(), "application/json".to_owned());
+    }
+    for (name, value) in step.get("headers_sent").and_then(Value::as_object).into_iter().flatten() {
+        headers.insert(name.clone(), value.as_str().unwrap().to_owned());
+    }
+    let mut head = format!("{} {} HTTP/1.1\r\n", text("method").unwrap_or("GET"), text("path").unwrap());
+    for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    (head, body)
+}
+
+fn check(label: &str, step: &Map<String, Value>, answer: &Answer, json: &Value) {
+    let Answer { status, headers, body } = answer;
+    let expected = step.get("status").and_then(Value::as_u64).unwrap_or(200);
+    assert_eq!(u64::from(*status), expected, "{label}: {body}");
+    for (name, value) in step.get("headers").and_then(Value::as_object).into_iter().flatten() {
+        assert_eq!(headers.get(name).map(String::as_str), value.as_str(), "{label}: header {name} in {headers:?}");
+    }
+    for name in step.get("absent").and_then(Value::as_array).into_iter().flatten() {
+        assert!(!headers.contains_key(name.as_str().unwrap()), "{label}: header {name} in {headers:?}");
+    }
+    for (pointer, value) in step.get("json").and_then(Value::as_object).into_iter().flatten() {
+        assert_eq!(json.pointer(pointer), Some(value), "{label}: {pointer} of {body}");
+    }
+    for (pointer, count) in step.get("count").and_then(Value::as_object).into_iter().flatten() {
+        let found = json.pointer(pointer).and_then(|value| match value {
+            Value::Array(items) => Some(items.len()),
+            Value::Object(map) => Some(map.len()),
+            _ => None,
+        });
+        assert_eq!(found, count.as_u64().map(|count| count as usize), "{label}: {pointer} of {body}");
+    }
+    for part in step.get("text").and_then(Value::as_array).into_iter().flatten() {
+        assert!(body.contains(part.as_str().unwrap()), "{label}: {part} in {body}");
+    }
+}
+
+async fn play(server: &Server, file: &Path) {
+    let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+    let steps: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let mut saved = BTreeMap::from([("base".to_owned(), format!("http://{}", server.address))]);
+    for (number, step) in steps.iter().enumerate() {
+        let step = filled(step, &saved);
+        let step = step.as_object().unwrap();
+        let label = format!("{name} #{number} {}", step.get("is").and_then(Value::as_str).unwrap_or_default());
+        if step.contains_key("housekeeping") {
+            housekeeping(server.index.as_ref(), server.store.as_ref()).await.unwrap();
+            continue;
+        }
+        // Revisions start at different times.
+        server.clock.advance(Duration::from_secs(1));
+        let (head, body) = request(step, server.address);
+        let answer = send(server.address, &head, &body).await;
+        let json = serde_json::from_str(&answer.body).unwrap_or_default();
+        check(&label, step, &answer, &json);
+        for (name, pointer) in step.get("save").and_then(Value::as_object).into_iter().flatten() {
+            let value = match pointer.as_str().unwrap().strip_prefix("header:") {
+                Some(header) => Value::String(answer.headers[header].clone()),
+                None => json.pointer(pointer.as_str().unwrap()).expect(&label).clone(),
+            };
+            saved.insert(name.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        }
+    }
+}
+
+async fn play_file(name: &str, identity: Arc<dyn Identity>) {
+    let server = Server::start(identity).await;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/gnocchi");
+    play(&server, &folder.join(name)).await;
+    server.stop().await;
+}
+
+macro_rules! scenarios {
+    ($($name:ident),* $(,)?) => {
+        $(#[tokio::test]
+        async fn $name() {
+            play_file(concat!(stringify!($name), ".json"), Arc::new(Basic)).await;
+        })*
+
+        #[test]
+        fn every_file_is_played() {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/gnocchi");
+            let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name());
+            let mut found: Vec<String> = files.map(|name| name.to_string_lossy().into_owned()).collect();
+            found.sort_unstable();
+            let mut played = vec![$(concat!(stringify!($name), ".json")),*, "visibility.json"];
+            played.sort_unstable();
+            assert_eq!(found, played);
+        }
+    };
+}
+
+scenarios!(batch, measures, metrics, not_yet, pagination, policies, protocol, resources, types);
+
+#[tokio::test]
+async fn visibility() {
+    play_file("visibility.json", Arc::new(NoAuth)).await;
+}
+
+#[tokio::test]
+async fn status_tells_what_the_store_tells() {
+    let server = Server::start(Arc::new(Basic)).await;
+    let head = format!("GET /v1/status HTTP/1.1\r\nhost: {}\r\nauthorization: basic YWRtaW46\r\n", server.address);
+    let answer = send(server.address, &head, b"").await;
+    let json: Value = serde_json::from_str(&answer.body).unwrap();
+    let statistics = server.store.statistics().await.unwrap();
+    assert_eq!(json.pointer("/storage/summary/measures").and_then(Value::as_u64), Some(statistics.backlog));
+    assert_eq!(json.pointer("/metricd/statistics/store/bytes on disk").and_then(Value::as_u64), Some(statistics.disk_bytes));
+    server.stop().await;
+}

@@ -49,7 +49,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
         listener: TcpListener::bind(&address).await?,
         tls: None,
         aodh: None,
-        aodh: None,
         index,
         store,
         identity: Arc::new(Basic),

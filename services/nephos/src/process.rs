@@ -62,6 +62,7 @@ pub(crate) async fn run(common: &Common, loaded: Loaded) -> anyhow::Result<()> {
         member: member(&settings, data.as_ref()),
     };
     let live = Arc::new(Live::new(&loaded, log));
+    base.health.register("services", Arc::new(|| Err("starting".to_owned())));
     let (listeners, ports) = Listeners::bind(&settings, &services).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), services = names(&services), "nephos starts");
     base.shutdown.spawn(upkeep(metrics.clone(), base.shutdown.clone()));
@@ -82,6 +83,7 @@ pub(crate) async fn run(common: &Common, loaded: Loaded) -> anyhow::Result<()> {
             if embedded {
                 hints::print(&settings, &loaded, &stages.api_url);
             }
+            base.health.register("services", Arc::new(|| Ok(())));
             tracing::info!("nephos is ready");
             stages.run(&base.shutdown).await
         }

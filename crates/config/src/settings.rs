@@ -81,6 +81,11 @@ impl Service {
         matches!(self, Self::Collector | Self::Api | Self::AlarmEvaluator | Self::AlarmNotifier)
     }
 
+    /// Whether it owns shards of the metric store or calls their owner.
+    pub const fn uses_store(self) -> bool {
+        matches!(self, Self::Collector | Self::Api | Self::AlarmEvaluator)
+    }
+
     /// Whether it speaks on the bus.
     pub const fn uses_bus(self) -> bool {
         matches!(self, Self::PollingAgent | Self::NotificationAgent | Self::Collector)

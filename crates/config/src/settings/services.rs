@@ -130,15 +130,21 @@ pub(super) fn store(
     settings
 }
 
-/// Refuses an owner of shards that strangers could write to, or that nobody could find.
+/// Services that run apart prove with a token that they may call the owner of shards, and must be able to find it.
 fn store_safety(ledger: &mut Ledger, section: &Section<'_>, mode: Mode, settings: &StoreSettings) {
     let Mode::Distributed(service) = mode else { return };
-    let listen = settings.listen;
-    if settings.token.is_none() && !listen.ip().is_loopback() {
-        let message = format!("store.token_file must be set before the store is served on {listen}");
-        ledger.problem(&section.origin("listen"), section.path_of("listen"), message);
+    if !service.is_none_or(Service::uses_store) {
+        return;
     }
-    if service == Some(Service::Collector) && settings.advertise.is_none() && listen.ip().is_unspecified() {
+    // A token that is there but could not be read is a fault already.
+    let said = ["token", "token_file"].iter().any(|key| section.origin(key) != Origin::Default);
+    if settings.token.is_none() && !said {
+        let message = "store.token_file must be set when services run apart: collector, api and alarm-evaluator \
+                       trust each other by it";
+        ledger.problem(&Origin::Default, section.path_of("token_file"), message);
+    }
+    let owns = service.is_none_or(|service| service == Service::Collector);
+    if owns && settings.advertise.is_none() && settings.listen.ip().is_unspecified() {
         let message = "store.advertise must be set: others cannot reach every address there is";
         ledger.problem(&section.origin("listen"), section.path_of("listen"), message);
     }

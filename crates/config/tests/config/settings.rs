@@ -117,8 +117,9 @@ fn both_forms_of_a_backend_are_one() {
 
 #[test]
 fn services_apart_need_only_what_they_use() {
+    const TOKEN: &str = "store.token_file";
     for (service, variables, missing) in [
-        (None, &[][..], &["index", "bus"][..]),
+        (None, &[][..], &["index", "bus", TOKEN][..]),
         (Some(Service::PollingAgent), &[], &["bus"]),
         (Some(Service::PollingAgent), &[("NEPHOS__BUS", "amqp://127.0.0.1/")], &[]),
         (Some(Service::NotificationAgent), &[], &["bus", "state"]),
@@ -127,25 +128,29 @@ fn services_apart_need_only_what_they_use() {
             &[("NEPHOS__BUS", "amqp://127.0.0.1/"), ("NEPHOS__INDEX", "postgres://h/d")],
             &[],
         ),
-        (Some(Service::Collector), &[], &["index", "bus"]),
-        (Some(Service::Api), &[], &["index"]),
-        (Some(Service::Api), &[("NEPHOS__INDEX", "postgres://h/d")], &[]),
-        (Some(Service::AlarmEvaluator), &[], &["index"]),
+        (Some(Service::Collector), &[], &["index", "bus", TOKEN]),
+        (Some(Service::Api), &[], &["index", TOKEN]),
+        (Some(Service::Api), &[("NEPHOS__INDEX", "postgres://h/d")], &[TOKEN]),
+        (Some(Service::Api), &[("NEPHOS__INDEX", "postgres://h/d"), ("NEPHOS__STORE__TOKEN", "t")], &[]),
+        (Some(Service::AlarmEvaluator), &[], &["index", TOKEN]),
         (Some(Service::AlarmNotifier), &[], &["index"]),
     ] {
         let result = run(Mode::Distributed(service), &Case { variables, ..Case::default() });
         let text = result.as_ref().err().cloned().unwrap_or_default();
         assert_eq!(text.lines().count(), missing.len(), "{service:?}: {text}");
         for (line, name) in text.lines().zip(missing) {
-            assert!(
-                line.starts_with(&format!(
-                    "default: {name} must be set when services run apart, as {name} = "
-                ))
-            );
+            let start = format!("default: {name} must be set when services run apart");
+            assert!(line.starts_with(&start), "{line}");
+            let end = if *name == TOKEN { "(store.token_file)" } else { name };
+            assert!(line.contains(end), "{line}");
         }
     }
     let case = Case {
-        variables: &[("NEPHOS__INDEX", "postgres://h/d"), ("NEPHOS__BUS", "amqp://127.0.0.1/")],
+        variables: &[
+            ("NEPHOS__INDEX", "postgres://h/d"),
+            ("NEPHOS__BUS", "amqp://127.0.0.1/"),
+            ("NEPHOS__STORE__TOKEN", "t"),
+        ],
         ..Case::default()
     };
     let settings = run(APART, &case).unwrap().settings;
@@ -321,12 +326,27 @@ fn nothing_unguarded_is_served_beyond_loopback() {
         (Mode::Embedded, "[api]\nlisten = \"localhost:0\"\n", ""),
         (
             Mode::Distributed(Some(Service::Api)),
-            "index = \"postgres://h/d\"\n[store]\nlisten = \"10.0.0.1:8051\"\n",
-            "nephos.toml:3:10: store.token_file must be set before the store is served on 10.0.0.1:8051 (store.listen)",
+            "index = \"postgres://h/d\"\n[store]\ntoken = \"t\"\nlisten = \"0.0.0.0:8051\"\n",
+            "",
+        ),
+        (
+            Mode::Distributed(Some(Service::AlarmNotifier)),
+            "index = \"postgres://h/d\"\n[store]\nlisten = \"0.0.0.0:8051\"\n",
+            "",
+        ),
+        (
+            Mode::Distributed(Some(Service::AlarmEvaluator)),
+            "index = \"postgres://h/d\"\n[store]\ntoken_file = \"gone\"\n",
+            "nephos.toml:3:14: cannot read gone: there is no such file (store.token_file)",
         ),
         (
             Mode::Distributed(Some(Service::Collector)),
             "index = \"postgres://h/d\"\nbus = \"amqp://127.0.0.1/\"\n[store]\ntoken = \"t\"\nlisten = \"0.0.0.0:8051\"\n",
+            "nephos.toml:5:10: store.advertise must be set: others cannot reach every address there is (store.listen)",
+        ),
+        (
+            APART,
+            "index = \"postgres://h/d\"\nbus = \"amqp://127.0.0.1/\"\n[store]\ntoken = \"t\"\nlisten = \"[::]:8051\"\n",
             "nephos.toml:5:10: store.advertise must be set: others cannot reach every address there is (store.listen)",
         ),
         (
@@ -346,7 +366,7 @@ fn nothing_unguarded_is_served_beyond_loopback() {
         ),
         (
             Mode::Distributed(Some(Service::Api)),
-            "index = \"sqlite:/a\"\n",
+            "index = \"sqlite:/a\"\n[store]\ntoken = \"t\"\n",
             "nephos.toml:1:9: sqlite: serves one process only; services that run apart need postgres://user@host/database (index.url)",
         ),
     ] {

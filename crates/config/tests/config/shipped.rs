@@ -14,7 +14,11 @@ fn embedded() -> Loaded {
 }
 
 fn apart() -> Loaded {
-    let variables = &[("NEPHOS__INDEX", "postgres://h/d"), ("NEPHOS__BUS", "amqp://127.0.0.1/")];
+    let variables = &[
+        ("NEPHOS__INDEX", "postgres://h/d"),
+        ("NEPHOS__BUS", "amqp://127.0.0.1/"),
+        ("NEPHOS__STORE__TOKEN", "t"),
+    ];
     run(Mode::Distributed(None), &Case { variables, ..Case::default() }).unwrap()
 }
 

@@ -106,7 +106,8 @@ fn user_name(value: &[u8]) -> Option<String> {
     }
     let decoded = String::from_utf8(BASE64.decode(rest.trim_ascii()).ok()?).ok()?;
     let user = decoded.split(':').next()?;
-    (!user.is_empty()).then(|| user.to_owned())
+    // No database keeps a name with U+0000.
+    (!user.is_empty() && !user.contains('\0')).then(|| user.to_owned())
 }
 
 #[cfg(test)]
@@ -176,6 +177,7 @@ mod tests {
             (headers(&[("authorization", "Basic ???")]), IdentityError::Unreadable),
             (headers(&[("authorization", "Basic OnB3")]), IdentityError::Unreadable),
             (headers(&[("authorization", "x")]), IdentityError::Unreadable),
+            (headers(&[("authorization", "Basic YQBiOg==")]), IdentityError::Unreadable),
         ] {
             assert_eq!(Basic.identify(&sent).await, Err(error), "{sent:?}");
         }

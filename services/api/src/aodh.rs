@@ -17,7 +17,7 @@ use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Reque
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::routing::{any, delete as on_delete, get};
 use nephos_identity::{Caller, policy};
 use nephos_wire::aodh::query::{Condition, Paging, conditions, paging};
 use nephos_wire::aodh::{Fault, alarm, change};
@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::http::base::BaseUrl;
+use crate::http::nul;
 use crate::routes::{Description, Doc, Routes};
 use crate::state::ApiState;
 use failure::{AodhFailure, json_response};
@@ -177,27 +178,25 @@ pub fn description() -> Description {
 /// The alarm API.
 pub fn router(api: Arc<ApiState>) -> Router {
     let (router, _) = routes().build();
+    let max_body = api.options.max_body;
     router
         .route("/v2/query/{*what}", any(later))
         .route("/v2/quotas", any(later))
         .route("/v2/quotas/{project}", any(later))
         .route("/v2/metrics", any(later))
+        .route("/v2/alarms/{id}/state", on_delete(nothing))
         .route("/v2", any(nothing))
         .route("/v2/", any(nothing))
         .route("/v2/{*path}", any(nothing))
         .with_state(Aodh { api })
+        .layer(DefaultBodyLimit::max(max_body))
         .layer(from_fn(finish))
 }
 
 /// The alarm API at the root of a port of its own, with Aodh's version document.
 pub fn standalone(api: Arc<ApiState>) -> Router {
-    let max_body = api.options.max_body;
     let versions = Router::new().route("/", get(versions)).with_state(Aodh { api: Arc::clone(&api) });
-    router(api)
-        .merge(versions)
-        .route("/healthcheck", get(|| async {}))
-        .fallback(nothing)
-        .layer(DefaultBodyLimit::max(max_body))
+    router(api).merge(versions).route("/healthcheck", get(|| async {})).fallback(nothing)
 }
 
 /// The versions of the alarm API, as its own root tells them.
@@ -224,10 +223,13 @@ fn refuse(allow: Arc<str>) -> Response {
     response
 }
 
-/// Gives refused methods their text, and every answer an id of its request.
+/// Refuses U+0000 in paths, gives refused methods their text, and every answer an id of its request.
 async fn finish(request: Request, next: Next) -> Response {
     let method = request.method().clone();
-    let mut response = next.run(request).await;
+    let mut response = match nul::in_uri(request.uri()) {
+        true => AodhFailure::from(Fault::bad(nul::REFUSAL)).into_response(),
+        false => next.run(request).await,
+    };
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
         response = failure::no_method(&method, response.headers().get(header::ALLOW));
     }
@@ -255,6 +257,9 @@ impl Asked {
         let mime = kind.split(';').next().unwrap_or_default().trim();
         if mime != "application/json" {
             return Err(Fault { status: 415, message: format!("Unknown mimetype: {mime}") }.into());
+        }
+        if nul::in_json(&self.body) {
+            return Err(Fault::bad(nul::REFUSAL).into());
         }
         serde_json::from_slice(&self.body)
             .map_err(|_| Fault::bad("Request is not in valid JSON format").into())

@@ -12,6 +12,7 @@ use nephos_wire::gnocchi::{Invalid, json};
 use serde_json::{Value, json};
 
 use crate::http::accept::Accept;
+use crate::http::nul;
 use crate::service::Problem;
 use crate::service::problem::capitalised;
 
@@ -38,6 +39,8 @@ pub enum Failure {
     },
     /// The body is no JSON.
     UndecodableBody,
+    /// The path, query or body has U+0000.
+    Nul,
     /// Known to the original, not to this version.
     NotYet,
     /// The request took longer than it may.
@@ -103,6 +106,7 @@ impl Failure {
                 StatusCode::BAD_REQUEST,
                 json!({"cause": "Unable to decode body", "reason": "Expected object or value", "detail": []}),
             ),
+            Self::Nul => Refusal::new(StatusCode::BAD_REQUEST, nul::REFUSAL),
             Self::NotYet => Refusal::new(StatusCode::NOT_IMPLEMENTED, "This is not in this version"),
             Self::Timeout => {
                 Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "The request took too long. Please retry.")
@@ -355,8 +359,7 @@ mod tests {
         let (content_type, page) = shown(problem(), Some("*/*"));
         assert!(content_type.starts_with("text/html"));
         assert!(
-            page.contains("<title>400 Bad Request</title>")
-                && page.contains("≠ granularity × points &lt;x>")
+            page.contains("<title>400 Bad Request</title>") && page.contains("≠ granularity × points &lt;x>")
         );
         let (content_type, text) = shown(problem(), None);
         assert!(content_type.starts_with("text/plain"));

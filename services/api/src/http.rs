@@ -6,6 +6,7 @@ pub mod base;
 pub mod conditional;
 pub mod cors;
 pub mod frame;
+pub mod nul;
 pub mod payload;
 pub mod reply;
 pub mod segments;

@@ -87,7 +87,8 @@ pub async fn run(parts: ApiParts, shutdown: Shutdown) -> Result<(), ApiError> {
             }
         }
     };
-    let whole = nephos_observe::http::serve(listener, tls.clone(), app(Arc::clone(&state)), shutdown.clone(), drain);
+    let whole =
+        nephos_observe::http::serve(listener, tls.clone(), app(Arc::clone(&state)), shutdown.clone(), drain);
     tokio::try_join!(whole, alone)?;
     Ok(())
 }
@@ -97,7 +98,7 @@ pub fn app(state: Arc<ApiState>) -> Router {
     let (gnocchi, _) = gnocchi::routes().build();
     let aodh = aodh::router(Arc::clone(&state));
     let document = openapi::text(&openapi::document(descriptions()));
-    let gnocchi = gnocchi.layer(from_fn(http::frame::only_json)).with_state(Arc::clone(&state));
+    let gnocchi = gnocchi.layer(from_fn(http::frame::servable)).with_state(Arc::clone(&state));
     let inner = gnocchi
         .merge(aodh)
         .merge(own::router(document))

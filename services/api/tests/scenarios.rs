@@ -1,14 +1,14 @@
 //! Scenarios of requests and what must come back, each against a server of its own on SQLite and local files.
 //!
-//! A scenario is a file of `testdata/gnocchi`: a list of steps. A step sends `method path` as `user` (none: without
-//! credentials) with `headers` and `body` (JSON, or text sent as it is) and checks `status`, `headers`, `json` (pointer
-//! to value; the empty pointer is the whole), `text` (parts of the body) and `absent` (headers). `save` keeps values
-//! by pointer for `{name}` in later steps.
+//! A scenario is a file below `testdata`: a list of steps. A step sends `method path` as `user` (none: without
+//! credentials) with `headers_sent` and `body` (JSON, or text sent as it is) and checks `status`, `headers`, `json`
+//! (pointer to value; the empty pointer is the whole), `count` (items by pointer), `text` (parts of the body),
+//! `present` and `absent` (headers). `save` keeps values by pointer, or by `header:name`, for `{name}` in later steps.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +38,8 @@ impl Server {
     async fn start(identity: Arc<dyn Identity>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_500_000_000)));
-        let db = Db::connect(&format!("sqlite:{}", folder.path().join("index.sqlite").display())).await.unwrap();
+        let db =
+            Db::connect(&format!("sqlite:{}", folder.path().join("index.sqlite").display())).await.unwrap();
         migrate(&db, &[&INDEX]).await.unwrap();
         let index = Arc::new(SqlIndex::open(db, Arc::clone(&clock) as _).await.unwrap());
         index.ensure_defaults(&Defaults::default()).await.unwrap();
@@ -49,7 +50,8 @@ impl Server {
         .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let cors = Cors { allowed_origins: vec!["http://foobar.com".to_owned()], allowed_headers: Vec::new() };
+        let cors =
+            Cors { allowed_origins: vec!["http://foobar.com".to_owned()], allowed_headers: Vec::new() };
         let parts = ApiParts {
             listener,
             tls: None,
@@ -153,7 +155,14 @@ fn check(label: &str, step: &Map<String, Value>, answer: &Answer, json: &Value) 
     let expected = step.get("status").and_then(Value::as_u64).unwrap_or(200);
     assert_eq!(u64::from(*status), expected, "{label}: {body}");
     for (name, value) in step.get("headers").and_then(Value::as_object).into_iter().flatten() {
-        assert_eq!(headers.get(name).map(String::as_str), value.as_str(), "{label}: header {name} in {headers:?}");
+        assert_eq!(
+            headers.get(name).map(String::as_str),
+            value.as_str(),
+            "{label}: header {name} in {headers:?}"
+        );
+    }
+    for name in step.get("present").and_then(Value::as_array).into_iter().flatten() {
+        assert!(headers.contains_key(name.as_str().unwrap()), "{label}: no header {name} in {headers:?}");
     }
     for name in step.get("absent").and_then(Value::as_array).into_iter().flatten() {
         assert!(!headers.contains_key(name.as_str().unwrap()), "{label}: header {name} in {headers:?}");
@@ -167,7 +176,11 @@ fn check(label: &str, step: &Map<String, Value>, answer: &Answer, json: &Value) 
             Value::Object(map) => Some(map.len()),
             _ => None,
         });
-        assert_eq!(found, count.as_u64().map(|count| count as usize), "{label}: {pointer} of {body}");
+        assert_eq!(
+            found,
+            count.as_u64().and_then(|count| usize::try_from(count).ok()),
+            "{label}: {pointer} of {body}"
+        );
     }
     for part in step.get("text").and_then(Value::as_array).into_iter().flatten() {
         assert!(body.contains(part.as_str().unwrap()), "{label}: {part} in {body}");
@@ -181,7 +194,8 @@ async fn play(server: &Server, file: &Path) {
     for (number, step) in steps.iter().enumerate() {
         let step = filled(step, &saved);
         let step = step.as_object().unwrap();
-        let label = format!("{name} #{number} {}", step.get("is").and_then(Value::as_str).unwrap_or_default());
+        let label =
+            format!("{name} #{number} {}", step.get("is").and_then(Value::as_str).unwrap_or_default());
         if step.contains_key("housekeeping") {
             housekeeping(server.index.as_ref(), server.store.as_ref()).await.unwrap();
             continue;
@@ -204,46 +218,60 @@ async fn play(server: &Server, file: &Path) {
 
 async fn play_file(name: &str, identity: Arc<dyn Identity>) {
     let server = Server::start(identity).await;
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/gnocchi");
-    play(&server, &folder.join(name)).await;
+    play(&server, &testdata().join(name)).await;
     server.stop().await;
 }
 
+fn testdata() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
+}
+
 macro_rules! scenarios {
-    ($($name:ident),* $(,)?) => {
-        $(#[tokio::test]
-        async fn $name() {
-            play_file(concat!(stringify!($name), ".json"), Arc::new(Basic)).await;
+    ($($folder:ident as $identity:ident: $($name:ident),*;)*) => {
+        $(mod $folder {
+            use super::*;
+
+            $(#[tokio::test]
+            async fn $name() {
+                let file = concat!(stringify!($folder), "/", stringify!($name), ".json");
+                play_file(file, Arc::new($identity)).await;
+            })*
         })*
 
-        #[test]
-        fn every_file_is_played() {
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/gnocchi");
-            let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name());
-            let mut found: Vec<String> = files.map(|name| name.to_string_lossy().into_owned()).collect();
-            found.sort_unstable();
-            let mut played = vec![$(concat!(stringify!($name), ".json")),*, "visibility.json"];
-            played.sort_unstable();
-            assert_eq!(found, played);
-        }
+        const PLAYED: &[&str] = &[$($(concat!(stringify!($folder), "/", stringify!($name), ".json")),*),*];
     };
 }
 
-scenarios!(batch, measures, metrics, not_yet, pagination, policies, protocol, resources, types);
+scenarios! {
+    gnocchi as Basic: batch, measures, metrics, not_yet, nul, pagination, policies, protocol, resources, types;
+    gnocchi_headers as NoAuth: visibility;
+    aodh as NoAuth: alarms, history, lists, projects, refusals;
+}
 
-#[tokio::test]
-async fn visibility() {
-    play_file("visibility.json", Arc::new(NoAuth)).await;
+#[test]
+fn every_file_is_played() {
+    let folders = std::fs::read_dir(testdata()).unwrap().map(|folder| folder.unwrap().path());
+    let files =
+        folders.flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|file| file.unwrap().path());
+    let mut found: Vec<_> = files.map(|file| file.strip_prefix(testdata()).unwrap().to_owned()).collect();
+    found.sort_unstable();
+    let mut played: Vec<_> = PLAYED.iter().map(PathBuf::from).collect();
+    played.sort_unstable();
+    assert_eq!(found, played);
 }
 
 #[tokio::test]
 async fn status_tells_what_the_store_tells() {
     let server = Server::start(Arc::new(Basic)).await;
-    let head = format!("GET /v1/status HTTP/1.1\r\nhost: {}\r\nauthorization: basic YWRtaW46\r\n", server.address);
+    let head =
+        format!("GET /v1/status HTTP/1.1\r\nhost: {}\r\nauthorization: basic YWRtaW46\r\n", server.address);
     let answer = send(server.address, &head, b"").await;
     let json: Value = serde_json::from_str(&answer.body).unwrap();
     let statistics = server.store.statistics().await.unwrap();
     assert_eq!(json.pointer("/storage/summary/measures").and_then(Value::as_u64), Some(statistics.backlog));
-    assert_eq!(json.pointer("/metricd/statistics/store/bytes on disk").and_then(Value::as_u64), Some(statistics.disk_bytes));
+    assert_eq!(
+        json.pointer("/metricd/statistics/store/bytes on disk").and_then(Value::as_u64),
+        Some(statistics.disk_bytes)
+    );
     server.stop().await;
 }

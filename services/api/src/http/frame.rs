@@ -13,6 +13,7 @@ use tracing::Instrument;
 
 use super::accept::Accept;
 use super::cors::Cors;
+use super::nul;
 use crate::failure::{Failure, render};
 use crate::instrument;
 use crate::state::ApiState;
@@ -62,12 +63,14 @@ async fn serve(state: &ApiState, request: Request, next: Next) -> Response {
     }
 }
 
-/// Refuses clients of Gnocchi's API that take no JSON.
-pub async fn only_json(request: Request, next: Next) -> Response {
-    if Accept::of(request.headers()).admits("application", "json") {
-        next.run(request).await
-    } else {
+/// Refuses what no route of Gnocchi's API can serve: clients that take no JSON, and paths with U+0000.
+pub async fn servable(request: Request, next: Next) -> Response {
+    if !Accept::of(request.headers()).admits("application", "json") {
         Failure::NotAcceptable.into_response()
+    } else if nul::in_uri(request.uri()) {
+        Failure::Nul.into_response()
+    } else {
+        next.run(request).await
     }
 }
 
@@ -82,7 +85,8 @@ fn tidy(uri: &mut Uri) {
     if !path.contains("//") && (!path.ends_with('/') || path == "/" || path == "/v1/") {
         return;
     }
-    let mut target: String = path.split('/').filter(|part| !part.is_empty()).flat_map(|part| ["/", part]).collect();
+    let mut target: String =
+        path.split('/').filter(|part| !part.is_empty()).flat_map(|part| ["/", part]).collect();
     if target.is_empty() || (target == "/v1" && path.ends_with('/')) {
         target.push('/');
     }

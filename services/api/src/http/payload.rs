@@ -10,6 +10,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 
+use super::nul;
 use crate::failure::Failure;
 use crate::state::ApiState;
 
@@ -70,16 +71,17 @@ impl Payload {
         if self.media_type == expected { Ok(()) } else { Err(Failure::UnsupportedMediaType) }
     }
 
-    /// Runs a parser over the bytes; large bodies go to a thread that may take its time.
+    /// Runs a parser over the bytes of JSON; large bodies go to a thread that may take its time.
     pub async fn parse<T, F>(&self, parser: F) -> Result<T, Failure>
     where
         T: Send + 'static,
         F: FnOnce(&[u8]) -> Result<T, Failure> + Send + 'static,
     {
+        let checked = |bytes: &[u8]| if nul::in_json(bytes) { Err(Failure::Nul) } else { parser(bytes) };
         if self.bytes.len() < LARGE {
-            return parser(&self.bytes);
+            return checked(&self.bytes);
         }
         let bytes = self.bytes.clone();
-        tokio::task::spawn_blocking(move || parser(&bytes)).await.unwrap_or(Err(Failure::Internal))
+        tokio::task::spawn_blocking(move || checked(&bytes)).await.unwrap_or(Err(Failure::Internal))
     }
 }

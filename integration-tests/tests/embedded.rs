@@ -79,7 +79,10 @@ async fn this_host_is_measured_stored_served_and_watched() {
     assert_eq!(first.json["current"], "alarm");
     assert_eq!(first.json["severity"], "critical");
     let reason = first.json["reason"].as_str().unwrap();
-    assert!(reason.starts_with("Transition to alarm due to 1 samples outside threshold, most recent: "), "{reason}");
+    assert!(
+        reason.starts_with("Transition to alarm due to 1 samples outside threshold, most recent: "),
+        "{reason}"
+    );
 
     let history = api.get(&format!("/v2/alarms/{id}/history")).await.expect(200).json();
     let kinds: Vec<&str> =
@@ -111,7 +114,11 @@ async fn what_was_answered_survives_kill_nine() {
         let measure = json!([{"timestamp": format!("2026-11-21T00:00:{value:02}"), "value": value}]);
         api.post(&path, &measure).await.expect(202);
         let seen = api.get(&format!("{path}?granularity=1")).await.expect(200).json();
-        assert_eq!(seen.as_array().unwrap().len(), value + 1, "an accepted measure is visible to the next read");
+        assert_eq!(
+            seen.as_array().unwrap().len(),
+            value + 1,
+            "an accepted measure is visible to the next read"
+        );
     }
     nephos.kill();
     nephos.start_again();

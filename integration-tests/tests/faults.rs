@@ -50,7 +50,8 @@ async fn loaded(cluster: &Cluster) -> Load {
     assert!([201, 409].contains(&created.status), "{}", created.text);
     let mut metrics = Vec::new();
     for _ in 0..3 {
-        let metric = api.post("/v1/metric", &json!({"archive_policy_name": "counting"})).await.expect(201).json();
+        let metric =
+            api.post("/v1/metric", &json!({"archive_policy_name": "counting"})).await.expect(201).json();
         metrics.push(metric["id"].as_str().unwrap().to_owned());
     }
     let mut load = Load::default();
@@ -82,7 +83,10 @@ async fn six_processes_do_the_main_job() {
     let alarm = api.post("/v2/alarms", &alarm).await.expect(201).json();
     wait_for("the webhook is called", PATIENCE, || async {
         match hook.received().first() {
-            Some(received) => Ok(assert_eq!(received.json["current"], "alarm")),
+            Some(received) => {
+                assert_eq!(received.json["current"], "alarm");
+                Ok(())
+            }
             None => {
                 let path = format!("/v2/alarms/{}", alarm["alarm_id"].as_str().unwrap());
                 Err(api.get(&path).await.text)
@@ -130,7 +134,11 @@ async fn a_killed_polling_agent_leaves_a_gap_that_its_first_rate_spans() {
     let (readings, rates) = wait_for("each reading but the first has a rate", PATIENCE, || async {
         let readings = host_points(&api, "cpu", "count").await?;
         let rates = host_points(&api, "cpu_util", "count").await?;
-        if rates.len() + 1 == readings.len() { Ok((readings, rates)) } else { Err(format!("{readings:?} {rates:?}")) }
+        if rates.len() + 1 == readings.len() {
+            Ok((readings, rates))
+        } else {
+            Err(format!("{readings:?} {rates:?}"))
+        }
     })
     .await;
     assert!(readings.iter().all(|(_, count)| *count == 1.0), "duplicates: {readings:?}");

@@ -114,7 +114,8 @@ fn drivers_are_named_in_their_rooms_only() {
     let metadata = Metadata::read();
     let mut problems = Vec::new();
     for (driver, rooms) in DRIVERS {
-        for room in metadata.members() {
+        // Tests from outside speak to servers and clients as they are.
+        for room in metadata.members().into_iter().filter(|room| *room != "nephos-integration-tests") {
             let named = metadata.dependencies_of(room, false).contains(*driver);
             if named && !rooms.contains(&room.as_str()) {
                 problems.push(format!("{room} must not name {driver}"));
@@ -194,7 +195,9 @@ fn sources_are_short_and_say_what_they_are() {
         if lines > 500 {
             problems.push(format!("{path}: {lines} lines, more than 500"));
         }
-        if !text.starts_with("//!") {
+        // Tests say in their names what they are about.
+        let is_test = path.contains("/tests/") || path.ends_with("tests.rs");
+        if !is_test && !text.starts_with("//!") {
             problems.push(format!("{path}: does not begin with module documentation"));
         }
         if path.ends_with("/mod.rs") {

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+pub use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::Listener;
@@ -36,6 +36,14 @@ pub fn router(health: Health, metrics: Metrics) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(render))
         .with_state(Arc::new(Endpoints { health, metrics }))
+}
+
+/// The same routes while a process starts; everything else is answered 503, to be asked again.
+pub fn starting(health: Health, metrics: Metrics) -> Router {
+    router(health, metrics).fallback(|| async {
+        let text = "Nephos is starting; /readyz tells what it waits for.\n";
+        (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")], text)
+    })
 }
 
 /// Serves `router` on a bound listener, by TLS if there are keys, until shutdown is requested; requests in flight then

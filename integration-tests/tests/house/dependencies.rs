@@ -19,7 +19,14 @@ pub(crate) struct Metadata {
 impl Metadata {
     pub(crate) fn read() -> Self {
         let output = Command::new(env!("CARGO"))
-            .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+            .args([
+                "metadata",
+                "--format-version",
+                "1",
+                "--locked",
+                "--filter-platform",
+                "x86_64-unknown-linux-gnu",
+            ])
             .current_dir(super::tree::root())
             .output()
             .expect("run cargo metadata");

@@ -1,9 +1,9 @@
 //! The collector: takes samples from the bus, makes their resources and metrics exist, appends their measures to the
 //! metric store, and acknowledges what is durable.
 //!
-//! A batch goes through four steps, each in a module of its own: [`gather`] takes what is ready, in order;
-//! [`place`] finds out which metric of which resource each sample belongs to; [`resolve`] turns names into
-//! metrics through the index and its cache; [`store`] appends and acknowledges. Whatever fails for a passing reason is
+//! A batch goes through four steps, each in a module of its own: `gather` takes what is ready, in order;
+//! `place` finds out which metric of which resource each sample belongs to; `resolve` turns names into
+//! metrics through the index and its cache; `store` appends and acknowledges. Whatever fails for a passing reason is
 //! tried again with the deliveries still in hand, so nothing is acknowledged before it is durable. Redelivery is harmless:
 //! an append is idempotent by (metric, timestamp).
 

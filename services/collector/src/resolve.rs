@@ -162,10 +162,11 @@ impl Resolver {
         let wanted: BTreeSet<ResourceId> = missing.iter().map(|metric| metric.resource_id).collect();
         let mut ensure: BTreeMap<ResourceId, (EnsureResource, u64)> = resources;
         for Placed { sample, metric } in placed {
-            if wanted.contains(&metric.resource_id) && !ensure.contains_key(&metric.resource_id) {
-                if let Ok(found) = place(file, sample, &self.creator) {
-                    ensure.insert(metric.resource_id, (found.resource(sample), 0));
-                }
+            if wanted.contains(&metric.resource_id)
+                && !ensure.contains_key(&metric.resource_id)
+                && let Ok(found) = place(file, sample, &self.creator)
+            {
+                ensure.insert(metric.resource_id, (found.resource(sample), 0));
             }
         }
         self.prepare(file, ensure.values().map(|(resource, _)| resource), &missing).await?;

@@ -38,10 +38,10 @@ pub(crate) struct Common {
     /// Folder for data; overrides data_dir
     #[arg(long, global = true, value_name = "FOLDER")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Address of the API; overrides [api] listen (port 0 takes a free one)
+    /// Address of the API; overrides `api.listen` (port 0 takes a free one)
     #[arg(long, global = true, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<String>,
-    /// Log level: error, warn, info, debug, trace, or target=level,…; overrides [log] level
+    /// Log level: error, warn, info, debug, trace, or target=level,…; overrides `log.level`
     #[arg(long, global = true, value_name = "LEVEL")]
     pub(crate) log_level: Option<String>,
     /// Write the real addresses of all listeners to this file, as JSON, once they are open

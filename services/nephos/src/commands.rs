@@ -39,7 +39,9 @@ pub(crate) async fn run(common: &Common, command: Command) -> anyhow::Result<Exi
             with_configuration(common, |loaded| pipeline_test::run(loaded, &file, output.format))
         }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "nephos", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "nephos", &mut script);
+            say(String::from_utf8_lossy(&script).trim_end());
             Ok(ExitCode::SUCCESS)
         }
         Command::Run

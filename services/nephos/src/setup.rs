@@ -1,6 +1,6 @@
 //! From the command line to a configuration without faults.
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal, Write};
 
 use nephos_config::{Inputs, Loaded, Mode, SystemEnv, load};
 
@@ -49,8 +49,12 @@ pub(crate) fn tell(text: &str) {
     eprint!("{text}");
 }
 
-/// Prints a result.
-#[allow(clippy::print_stdout)]
+/// Prints a result. Whoever stops reading it, such as `head`, has seen enough.
 pub(crate) fn say(text: &str) {
-    println!("{text}");
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = writeln!(out, "{text}")
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        tell(&format!("nephos: standard output: {error}\n"));
+    }
 }

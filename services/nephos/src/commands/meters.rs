@@ -12,37 +12,39 @@ use crate::setup::say;
 
 /// Lists meters with unit, kind, archive policy and resource type.
 pub(super) fn run(loaded: &Loaded, format: Format) -> anyhow::Result<ExitCode> {
-    let rows: Vec<[String; 6]> = nephos_polling_agent::catalogue()
-        .iter()
-        .map(|meter| {
-            let policies: BTreeSet<&str> = meter
-                .resource_types
-                .iter()
-                .filter_map(|name| loaded.resources.rule_of_type(name, meter.name))
-                .map(|rule| rule.archive_policy)
-                .collect();
-            [
-                meter.name.to_owned(),
-                meter.kind.as_str().to_owned(),
-                meter.unit.to_owned(),
-                meter.resource_types.join(", "),
-                policies.into_iter().collect::<Vec<_>>().join(", "),
-                meter.description.to_owned(),
-            ]
-        })
-        .collect();
+    let catalogue = nephos_polling_agent::catalogue();
+    let meters = catalogue.iter().map(|meter| {
+        let policies: BTreeSet<&str> = meter
+            .resource_types
+            .iter()
+            .filter_map(|name| loaded.resources.rule_of_type(name, meter.name))
+            .map(|rule| rule.archive_policy)
+            .collect();
+        (meter, policies)
+    });
     match format {
         Format::Table => {
-            let rows: Vec<Vec<String>> = rows.into_iter().map(Vec::from).collect();
-            say(&table(&["METER", "TYPE", "UNIT", "RESOURCE TYPES", "ARCHIVE POLICY", "MEANING"], &rows));
+            let rows: Vec<Vec<String>> = meters
+                .map(|(meter, policies)| {
+                    vec![
+                        meter.name.to_owned(),
+                        meter.kind.as_str().to_owned(),
+                        meter.unit.to_owned(),
+                        policies.into_iter().collect::<Vec<_>>().join(", "),
+                        meter.description.to_owned(),
+                        meter.resource_types.join(", "),
+                    ]
+                })
+                .collect();
+            say(&table(&["METER", "TYPE", "UNIT", "ARCHIVE POLICY", "MEANING", "RESOURCE TYPES"], &rows));
         }
         Format::Json => {
-            let meters: Vec<_> = rows
-                .iter()
-                .map(|[name, kind, unit, resource_types, policy, description]| {
+            let meters: Vec<_> = meters
+                .map(|(meter, policies)| {
                     json!({
-                        "name": name, "type": kind, "unit": unit, "resource_types": resource_types,
-                        "archive_policy": policy, "description": description,
+                        "name": meter.name, "type": meter.kind.as_str(), "unit": meter.unit,
+                        "archive_policies": policies, "description": meter.description,
+                        "resource_types": meter.resource_types,
                     })
                 })
                 .collect();

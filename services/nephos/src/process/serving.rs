@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use axum::Router;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
 use nephos_config::settings::{Mode, Service, Settings};
+use nephos_observe::http::Router;
 use nephos_observe::{Metrics, Shutdown};
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
@@ -65,20 +63,20 @@ impl Listeners {
             let tls = settings.store.tls.as_ref();
             store = Some(open("store", settings.store.listen, "[store] listen", tls).await?);
         }
-        if let (Mode::Distributed(Some(service)), true) = (settings.mode, distributed) {
-            if let Some(address) = settings.observe_listen(service) {
-                observe =
-                    Some(open("observe", address, "[observe] listen", settings.observe.tls.as_ref()).await?);
-            }
+        if let Mode::Distributed(Some(service)) = settings.mode
+            && let Some(address) = settings.observe_listen(service)
+        {
+            observe =
+                Some(open("observe", address, "[observe] listen", settings.observe.tls.as_ref()).await?);
         }
         Ok((Self { api, aodh, store, observe }, ports))
     }
 
     /// Serves health and metrics at once, on the API's port too until the API itself takes over.
     pub(crate) fn start(self, base: &Base, metrics: &Metrics) -> anyhow::Result<Serving> {
-        let health = || nephos_observe::http::router(base.health.clone(), metrics.clone());
         if let Some(endpoint) = self.observe {
-            spawn(base, "observe", endpoint, health(), base.shutdown.clone());
+            let health = nephos_observe::http::router(base.health.clone(), metrics.clone());
+            spawn(base, "observe", endpoint, health, base.shutdown.clone());
         }
         let starting = base.shutdown.child();
         if let Some(endpoint) = &self.api {
@@ -87,7 +85,8 @@ impl Listeners {
                 tls: endpoint.tls.clone(),
                 url: endpoint.url.clone(),
             };
-            spawn_on(&starting, "api", twin, health().fallback(not_yet), starting.clone());
+            let waiting = nephos_observe::http::starting(base.health.clone(), metrics.clone());
+            spawn_on(&starting, "api", twin, waiting, starting.clone());
         }
         Ok(Serving { api: self.api, aodh: self.aodh, store: self.store, starting })
     }
@@ -98,12 +97,6 @@ fn twin(listener: &TcpListener) -> anyhow::Result<TcpListener> {
     use std::os::fd::AsFd;
     let descriptor = listener.as_fd().try_clone_to_owned().context("share a listener")?;
     TcpListener::from_std(std::net::TcpListener::from(descriptor)).context("share a listener")
-}
-
-async fn not_yet() -> Response {
-    let text = "Nephos is starting; /readyz tells what it waits for.\n";
-    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, HeaderValue::from_static("1"))], text)
-        .into_response()
 }
 
 /// Serves `router` until `until`; a failure ends the process.

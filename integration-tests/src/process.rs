@@ -47,6 +47,17 @@ impl Nephos {
     /// Starts `nephos <service>` with files in `folder` and the given settings as environment variables. Ports are free
     /// ones unless set.
     pub fn start(service: &str, folder: &Path, name: &str, settings: &[(&str, &str)]) -> Self {
+        Self::start_with(service, &[], folder, name, settings)
+    }
+
+    /// The same with further flags.
+    pub fn start_with(
+        service: &str,
+        flags: &[&str],
+        folder: &Path,
+        name: &str,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let mut environment: BTreeMap<String, String> = [
             ("NEPHOS__DATA_DIR".to_owned(), folder.join(format!("{name}-data")).display().to_string()),
             ("NEPHOS__API__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
@@ -59,7 +70,8 @@ impl Nephos {
             environment.remove("NEPHOS__STORE__LISTEN");
         }
         environment.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        let arguments = vec![service.to_owned()];
+        let arguments: Vec<String> =
+            std::iter::once(&service).chain(flags).map(|argument| (*argument).to_owned()).collect();
         let child = spawn(&arguments, &environment, folder, name, 0);
         Self { child, arguments, environment, folder: folder.to_owned(), name: name.to_owned(), starts: 1 }
     }

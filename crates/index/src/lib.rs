@@ -4,8 +4,8 @@
 //! [`contract`] is what everyone else sees; [`SqlIndex`] implements it on SQLite and PostgreSQL with the same statements.
 //!
 //! *Reads* are one statement each: a listing brings every resource's metrics along, and pages are found by the key of
-//! the row before them ([`page`]), never by counting. *Writes* are one transaction each. What is needed at every turn
-//! and changes rarely (policies, rules, types) is kept for at most a second ([`catalog`]).
+//! the row before them (`page`), never by counting. *Writes* are one transaction each. What is needed at every turn
+//! and changes rarely (policies, rules, types) is kept for at most a second (`catalog`).
 
 mod alarms;
 mod catalog;

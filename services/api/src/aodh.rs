@@ -28,6 +28,7 @@ use crate::http::base::BaseUrl;
 use crate::http::nul;
 use crate::routes::{Description, Doc, Routes};
 use crate::state::ApiState;
+pub(crate) use failure::render;
 use failure::{AodhFailure, json_response};
 use service::Service;
 

@@ -82,7 +82,7 @@ pub async fn run(parts: ApiParts, shutdown: Shutdown) -> Result<(), ApiError> {
         match aodh {
             None => Ok(()),
             Some(listener) => {
-                let routes = aodh::standalone(Arc::clone(&state));
+                let routes = framed(aodh::standalone(Arc::clone(&state)), Arc::clone(&state));
                 nephos_observe::http::serve(listener, tls.clone(), routes, shutdown.clone(), drain).await
             }
         }
@@ -104,7 +104,11 @@ pub fn app(state: Arc<ApiState>) -> Router {
         .merge(own::router(document))
         .merge(nephos_observe::http::router(state.health.clone(), state.metrics.clone()))
         .fallback(unknown_path);
-    // The frame may change the path, so it stands before the router that matches it.
+    framed(inner, state)
+}
+
+/// The frame may change the path, so it stands before the router that matches it.
+fn framed(inner: Router, state: Arc<ApiState>) -> Router {
     Router::new().fallback_service(inner).layer(from_fn_with_state(state, http::frame::around))
 }
 

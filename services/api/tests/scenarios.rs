@@ -3,7 +3,7 @@
 //! A scenario is a file below `testdata`: a list of steps. A step sends `method path` as `user` (none: without
 //! credentials) with `headers_sent` and `body` (JSON, or text sent as it is) and checks `status`, `headers`, `json`
 //! (pointer to value; the empty pointer is the whole), `count` (items by pointer), `text` (parts of the body),
-//! `present` and `absent` (headers). `save` keeps values by pointer, or by `header:name`, for `{name}` in later steps.
+//! `present` and `absent` (headers). `alone` sends it to the alarm API's own listener. `save` keeps values by pointer, or by `header:name`, for `{name}` in later steps.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
@@ -27,6 +27,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 struct Server {
     address: SocketAddr,
+    aodh: SocketAddr,
     clock: Arc<ManualClock>,
     index: Arc<SqlIndex>,
     store: Arc<LocalStore>,
@@ -50,12 +51,14 @@ impl Server {
         .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let alone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let aodh = alone.local_addr().unwrap();
         let cors =
             Cors { allowed_origins: vec!["http://foobar.com".to_owned()], allowed_headers: Vec::new() };
         let parts = ApiParts {
             listener,
             tls: None,
-            aodh: None,
+            aodh: Some(alone),
             index: Arc::clone(&index) as _,
             store: Arc::clone(&store) as _,
             identity,
@@ -73,7 +76,7 @@ impl Server {
         let shutdown = Shutdown::default();
         let stop = shutdown.clone();
         shutdown.spawn(async move { nephos_api::run(parts, stop).await.unwrap() });
-        Self { address, clock, index, store, shutdown, _folder: folder }
+        Self { address, aodh, clock, index, store, shutdown, _folder: folder }
     }
 
     async fn stop(self) {
@@ -190,7 +193,9 @@ fn check(label: &str, step: &Map<String, Value>, answer: &Answer, json: &Value) 
 async fn play(server: &Server, file: &Path) {
     let name = file.file_stem().unwrap().to_string_lossy().into_owned();
     let steps: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
-    let mut saved = BTreeMap::from([("base".to_owned(), format!("http://{}", server.address))]);
+    let url = |address: SocketAddr| format!("http://{address}");
+    let mut saved =
+        BTreeMap::from([("base".to_owned(), url(server.address)), ("alone".to_owned(), url(server.aodh))]);
     for (number, step) in steps.iter().enumerate() {
         let step = filled(step, &saved);
         let step = step.as_object().unwrap();
@@ -202,8 +207,9 @@ async fn play(server: &Server, file: &Path) {
         }
         // Revisions start at different times.
         server.clock.advance(Duration::from_secs(1));
-        let (head, body) = request(step, server.address);
-        let answer = send(server.address, &head, &body).await;
+        let address = if step.contains_key("alone") { server.aodh } else { server.address };
+        let (head, body) = request(step, address);
+        let answer = send(address, &head, &body).await;
         let json = serde_json::from_str(&answer.body).unwrap_or_default();
         check(&label, step, &answer, &json);
         for (name, pointer) in step.get("save").and_then(Value::as_object).into_iter().flatten() {
@@ -245,7 +251,7 @@ macro_rules! scenarios {
 scenarios! {
     gnocchi as Basic: batch, measures, metrics, not_yet, nul, pagination, policies, protocol, resources, types;
     gnocchi_headers as NoAuth: visibility;
-    aodh as NoAuth: alarms, history, lists, projects, refusals;
+    aodh as NoAuth: alarms, alone, history, lists, projects, refusals;
 }
 
 #[test]

@@ -7,6 +7,8 @@ use nephos_index::IndexError;
 use nephos_wire::aodh::Fault;
 use serde_json::json;
 
+use crate::failure::Refusal;
+
 /// What ends a request of the alarm API.
 #[derive(Debug)]
 pub(super) enum AodhFailure {
@@ -77,6 +79,17 @@ fn object(status: StatusCode, text: &str) -> Response {
     json_response(status, &body)
 }
 
+/// Gives a response that carries a [`Refusal`] of the frame, such as one that took too long, the body of Aodh.
+pub(crate) fn render(mut response: Response) -> Response {
+    let Some(Refusal { status, description }) = response.extensions_mut().remove() else { return response };
+    let text = description.as_str().filter(|text| !text.is_empty());
+    let (parts, body) = object(status, text.or(status.canonical_reason()).unwrap_or_default()).into_parts();
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    response.headers_mut().extend(parts.headers);
+    *response.body_mut() = body;
+    response
+}
+
 /// A JSON answer.
 pub(super) fn json_response(status: StatusCode, body: &serde_json::Value) -> Response {
     let mut response = Response::new(Body::from(body.to_string()));
@@ -122,6 +135,39 @@ impl IntoResponse for AodhFailure {
                 response
             }
             Self::Internal => object(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+    use crate::failure::Failure;
+
+    #[tokio::test]
+    async fn refusals_of_the_frame_take_the_form_of_this_api() {
+        for (failure, status, retry, body) in [
+            (
+                Failure::Timeout,
+                StatusCode::SERVICE_UNAVAILABLE,
+                Some("5"),
+                r#"{"error_message":{"debuginfo":null,"faultcode":"Server","faultstring":"The request took too long. Please retry."}}"#,
+            ),
+            (
+                Failure::Internal,
+                StatusCode::INTERNAL_SERVER_ERROR,
+                None,
+                r#"{"error_message":{"debuginfo":null,"faultcode":"Server","faultstring":"Internal Server Error"}}"#,
+            ),
+        ] {
+            let response = render(failure.into_response());
+            assert_eq!(response.status(), status);
+            assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
+            let after = response.headers().get(header::RETRY_AFTER).map(|value| value.to_str().unwrap());
+            assert_eq!(after, retry);
+            assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), body);
         }
     }
 }

@@ -14,6 +14,7 @@ use tracing::Instrument;
 use super::accept::Accept;
 use super::cors::Cors;
 use super::nul;
+use crate::aodh;
 use crate::failure::{Failure, render};
 use crate::instrument;
 use crate::state::ApiState;
@@ -37,9 +38,7 @@ pub async fn around(State(state): State<Arc<ApiState>>, mut request: Request, ne
     } else {
         serve(&state, request, next).instrument(span.clone()).await
     };
-    if gnocchi {
-        response = render(response, &accept);
-    }
+    response = if gnocchi { render(response, &accept) } else { aodh::render(response) };
     response.headers_mut().extend(cors);
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().entry(REQUEST_ID).or_insert(id);
@@ -74,7 +73,7 @@ pub async fn servable(request: Request, next: Next) -> Response {
     }
 }
 
-/// Whether refusals on this path take Gnocchi's form; those of `/v2` bring their own.
+/// Whether refusals on this path take Gnocchi's form; those of `/v2` take Aodh's.
 fn is_gnocchi(path: &str) -> bool {
     path != "/v2" && !path.starts_with("/v2/")
 }

@@ -1,9 +1,10 @@
 //! Scenarios of requests and what must come back, each against a server of its own on SQLite and local files.
 //!
 //! A scenario is a file below `testdata`: a list of steps. A step sends `method path` as `user` (none: without
-//! credentials) with `headers_sent` and `body` (JSON, or text sent as it is) and checks `status`, `headers`, `json`
-//! (pointer to value; the empty pointer is the whole), `count` (items by pointer), `text` (parts of the body),
-//! `present` and `absent` (headers). `alone` sends it to the alarm API's own listener. `save` keeps values by pointer, or by `header:name`, for `{name}` in later steps.
+//! credentials) with `headers_sent` and `body` (JSON, or text sent as it is), where `alone` is set to the alarm API's
+//! own listener, and checks `status`, `headers`, `json` (pointer to value; the empty pointer is the whole), `count`
+//! (items by pointer), `text` (parts of the body), `present` and `absent` (headers). `save` keeps values by pointer, or
+//! by `header:name`, for `{name}` in later steps.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;

@@ -52,7 +52,7 @@ deps-check: ## Check licences, duplicates and that docs/dependencies.md names ev
 	cargo test --quiet --locked --package nephos-integration-tests --test house
 
 bench: ## Run the micro benchmarks
-	cargo bench --workspace --locked
+	cargo bench --locked --package nephos-timeseries --bench series
 
 client: ## Install the gnocchi and aodh command-line clients into a private venv
 	@scripts/clients "$(TOOLS)/client"

@@ -17,7 +17,7 @@ help: ## Show what can be made
 
 run: client ## Build and start Nephos on this machine, no server needed
 	@scripts/prerequisites
-	@cargo build --release --quiet --package nephos || cargo build --release --package nephos
+	@cargo build --release --package nephos
 	@NEPHOS_CLIENT_DIR="$(TOOLS)/client/bin" "$(TARGET)/release/nephos" run $(NEPHOS_ARGS)
 
 build: ## Build the release binary

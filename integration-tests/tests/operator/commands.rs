@@ -152,6 +152,10 @@ fn a_file_that_holds_no_samples_is_named_with_its_fault() {
         assert_eq!(said.code, Some(1));
         assert!(said.err.contains(expected), "{}", said.err);
     }
+    let mut from_input = process::command(&["pipeline", "test", "-"]);
+    let said = from_input.env("NEPHOS__DATA_DIR", folder.path()).stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&said.stderr);
+    assert!(said.contains("nephos: standard input is no JSON list of samples"), "{said}");
     let said = nephos(folder.path(), &["pipeline", "test", "gone.json"]);
     assert!(said.err.contains("read gone.json: No such file or directory"), "{}", said.err);
 }

@@ -93,6 +93,32 @@ async fn the_port_file_appears_whole_with_every_listener() {
     assert_eq!(drafts, 1);
 }
 
+#[test]
+fn a_store_of_another_format_is_refused_and_listens_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("data/store");
+    std::fs::create_dir_all(&store).unwrap();
+    std::fs::write(store.join("FORMAT"), "nephos-store 99\n").unwrap();
+    let start = ["run", "--listen", "127.0.0.1:0", "--port-file", "ports.json"];
+    let said = nephos(folder.path(), &start);
+    assert_eq!(said.code, Some(1));
+    let last = said.err.lines().last().unwrap();
+    assert!(last.starts_with("nephos: open the metric store: ") && last.contains("99"), "{last}");
+    assert!(!folder.path().join("ports.json").exists());
+}
+
+#[test]
+fn a_port_file_that_cannot_be_written_ends_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = ["run", "--listen", "127.0.0.1:0", "--port-file", "missing/ports.json"];
+    let said = nephos(folder.path(), &start);
+    assert_eq!(said.code, Some(1));
+    let last = said.err.lines().last().unwrap();
+    assert_eq!(last, "nephos: write missing/ports.json: No such file or directory (os error 2)");
+    assert!(said.err.contains("nephos has stopped"), "{}", said.err);
+    assert!(!said.err.contains("cancelled"), "{}", said.err);
+}
+
 #[tokio::test]
 async fn sigterm_ends_in_order_and_soon() {
     let folder = tempfile::tempdir().unwrap();

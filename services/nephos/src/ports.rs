@@ -34,13 +34,17 @@ fn holder_of(port: u16) -> Option<String> {
     })?;
     let wanted = format!("socket:[{inode}]");
     for process in std::fs::read_dir("/proc").ok()?.flatten() {
+        // `self` and `thread-self` are this process once more, under a name that tells nothing.
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
         let Ok(descriptors) = std::fs::read_dir(process.path().join("fd")) else { continue };
         let holds = descriptors.flatten().any(|fd| {
             std::fs::read_link(fd.path()).is_ok_and(|target| target.as_os_str() == wanted.as_str())
         });
         if holds {
             let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            return Some(format!("{} ({})", process.file_name().to_string_lossy(), name.trim()));
+            return Some(format!("{pid} ({})", name.trim()));
         }
     }
     None

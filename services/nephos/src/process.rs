@@ -6,6 +6,7 @@
 mod serving;
 mod stages;
 
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::adapters::Base;
 use crate::cli::Common;
 use crate::lock::DataDir;
+use crate::ports::Ports;
 use crate::reload::Live;
 use crate::{hints, setup};
 use serving::Listeners;
@@ -68,16 +70,8 @@ pub(crate) async fn run(common: &Common, loaded: Loaded) -> anyhow::Result<()> {
     base.shutdown.spawn(upkeep(metrics.clone(), base.shutdown.clone()));
     watch_signals(common.clone(), settings.mode, Arc::clone(&live), base.shutdown.clone())?;
     let serving = listeners.start(&base, &metrics)?;
-    let mut starting = pin!(Stages::start(&base, &settings, &loaded, &live, &services, serving, metrics));
-    // Whoever waits for the port file wants to find Nephos ready; but who asks why it is not must find it, too.
-    let soon = tokio::time::timeout(SOON, &mut starting).await;
-    if let Some(path) = &common.port_file {
-        ports.write(path)?;
-    }
-    let started = match soon {
-        Ok(started) => started,
-        Err(_) => starting.await,
-    };
+    let starting = Stages::start(&base, &settings, &loaded, &live, &services, serving, metrics);
+    let started = start_and_tell(starting, common.port_file.as_deref(), &ports).await;
     let ended = match started {
         Ok(Some(stages)) => {
             if embedded {
@@ -97,6 +91,26 @@ pub(crate) async fn run(common: &Common, loaded: Loaded) -> anyhow::Result<()> {
     tracing::info!("nephos has stopped");
     drop(data);
     ended
+}
+
+/// Starts the services, and writes the port file when they have started or a while has passed: who waits for it wants to
+/// find Nephos ready, but who asks why it is not must find it, too.
+async fn start_and_tell<T>(
+    starting: impl Future<Output = anyhow::Result<T>>,
+    port_file: Option<&Path>,
+    ports: &Ports,
+) -> anyhow::Result<T> {
+    let mut starting = pin!(starting);
+    let soon = tokio::time::timeout(SOON, &mut starting).await;
+    if let Some(path) = port_file
+        && !matches!(soon, Ok(Err(_)))
+    {
+        ports.write(path)?;
+    }
+    match soon {
+        Ok(started) => started,
+        Err(_) => starting.await,
+    }
 }
 
 fn names(services: &[Service]) -> String {

@@ -60,17 +60,19 @@ pub(super) fn run(loaded: &Loaded, file: &Path, format: Format) -> anyhow::Resul
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<Sample>> {
-    let mut text = String::new();
-    if file == Path::new("-") {
+    let (name, text) = if file == Path::new("-") {
+        let mut text = String::new();
         std::io::stdin().read_to_string(&mut text).context("read standard input")?;
+        ("standard input".to_owned(), text)
     } else {
-        text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
-    }
-    let values: Vec<Value> = serde_json::from_str(&text)
-        .with_context(|| format!("{} is no JSON list of samples", file.display()))?;
+        let text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+        (file.display().to_string(), text)
+    };
+    let values: Vec<Value> =
+        serde_json::from_str(&text).with_context(|| format!("{name} is no JSON list of samples"))?;
     values
         .iter()
         .enumerate()
-        .map(|(at, value)| plain::read(value).with_context(|| format!("sample {at} of {}", file.display())))
+        .map(|(at, value)| plain::read(value).with_context(|| format!("sample {at} of {name}")))
         .collect()
 }

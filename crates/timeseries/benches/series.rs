@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use nephos_model::{Granularity, Measure, Timestamp};
 use nephos_timeseries::{
-    AggregationMethod, ArchivePolicy, BucketColumns, RawBuffer, Stat, aggregate_buffer, decode_raw, encode_raw, merge_run,
+    AggregationMethod, ArchivePolicy, BucketColumns, RawBuffer, Stat, aggregate_buffer, decode_raw,
+    encode_raw, merge_run,
 };
 
 const POINTS: i64 = 1_440;

@@ -17,6 +17,7 @@ pub mod service;
 pub mod state;
 
 pub use aodh::AlarmOptions;
+pub use service::expiry::expire_resources;
 pub use service::metrics::{HousekeepingError, housekeeping};
 pub use state::{ApiOptions, ApiState};
 

@@ -1,6 +1,7 @@
 //! What the API does, without HTTP: permissions, lookups, writes.
 
 pub mod batch;
+pub mod expiry;
 pub mod measures;
 pub mod metrics;
 pub mod policies;

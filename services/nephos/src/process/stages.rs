@@ -224,6 +224,14 @@ impl Stages {
         };
         let opening = tokio::task::spawn_blocking(move || LocalStore::open(options));
         let local = opening.await.context("open the metric store")?.context("open the metric store")?;
+        if ownership.is_some() && local.shard_count() != u32::from(settings.store.shards) {
+            // Leases and callers count by the setting: another number would send them to the wrong shards.
+            anyhow::bail!(
+                "the metric store was created with {} shards: set store.shards to that, not {}",
+                local.shard_count(),
+                settings.store.shards
+            );
+        }
         let store: Arc<dyn MetricStore> = match &ownership {
             None => Arc::clone(&local) as Arc<dyn MetricStore>,
             Some(ownership) => ownership.guard(Arc::clone(&local) as Arc<dyn MetricStore>),
@@ -268,19 +276,12 @@ impl Stages {
             options: api_options(settings)?,
         };
         self.add(base, "api", |until| async move { Ok(nephos_api::run(parts, until).await?) });
-        let until = base.shutdown.clone();
-        base.shutdown.spawn(async move {
-            let (index, store) = janitor;
-            loop {
-                tokio::select! {
-                    () = until.requested() => return,
-                    () = tokio::time::sleep(HOUSEKEEPING) => {}
-                }
-                if let Err(error) = nephos_api::housekeeping(index.as_ref(), store.as_ref()).await {
-                    tracing::warn!(%error, "housekeeping failed; trying again later");
-                }
-            }
-        });
+        base.shutdown.spawn(housekeeping(
+            base.clone(),
+            janitor.0,
+            janitor.1,
+            settings.retention.resource_cleanup_after,
+        ));
         Ok(())
     }
 
@@ -310,6 +311,31 @@ impl Stages {
             }
         }
         failure
+    }
+}
+
+/// Forgets what is over: resources that ended long ago, then metrics that were deleted, with their data.
+async fn housekeeping(
+    base: Base,
+    index: Arc<dyn nephos_index::Index>,
+    store: Arc<dyn MetricStore>,
+    keep_ended: Option<Duration>,
+) {
+    loop {
+        tokio::select! {
+            () = base.shutdown.requested() => return,
+            () = tokio::time::sleep(HOUSEKEEPING) => {}
+        }
+        if let Some(keep) = keep_ended {
+            match nephos_api::expire_resources(index.as_ref(), base.clock.now().minus(keep)).await {
+                Ok(0) => {}
+                Ok(resources) => tracing::info!(resources, "resources that ended long ago were forgotten"),
+                Err(error) => tracing::warn!(%error, "ended resources stay for now; trying again later"),
+            }
+        }
+        if let Err(error) = nephos_api::housekeeping(index.as_ref(), store.as_ref()).await {
+            tracing::warn!(%error, "housekeeping failed; trying again later");
+        }
     }
 }
 

@@ -25,7 +25,7 @@ pub fn policy() -> Value {
     json!({
         "name": "counting",
         "back_window": 3600,
-        "aggregation_methods": ["count"],
+        "aggregation_methods": ["count", "last"],
         "definition": [{"granularity": "1s", "points": 1_000_000}],
     })
 }
@@ -36,7 +36,7 @@ archive_policy_default: counting
 archive_policies:
   - name: counting
     back_window: 3600
-    aggregation_methods: [count]
+    aggregation_methods: [count, last]
     definition: [{granularity: 1s, points: 1000000}]
 resources:
   - resource_type: generic

@@ -68,7 +68,9 @@ async fn six_processes_do_the_main_job() {
     let cluster = Cluster::start().await;
     let api = cluster.api();
     wait_for_points(&api, "cpu_util", 2).await;
-    for (_, percent) in host_points(&api, "cpu_util", "last").await.unwrap_or_default() {
+    let rates = host_points(&api, "cpu_util", "last").await.unwrap();
+    assert!(rates.len() >= 2, "{rates:?}");
+    for (_, percent) in rates {
         assert!((0.0..=100.0).contains(&percent), "{percent}");
     }
     let hook = Hook::start().await;

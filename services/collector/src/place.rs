@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 /// Metadata key by which a sample tells that its resource has gone.
 const ENDED_AT: &str = "ended_at";
-/// Metadata key of attributes that are not in the definitions of a type but named by the pollster.
+/// The resource type without attributes of its own.
 const NO_TYPE: &str = "generic";
 
 /// Why a sample has no place.

@@ -9,9 +9,9 @@ use nephos_model::{Granularity, Measure, MetricId, Timestamp};
 use nephos_timeseries::{AggregationMethod, ArchivePolicy};
 pub use nephos_timeseries::{Calendar, Resample};
 
-/// Measures of one metric that are merged together (metrics-api §9.2): among equal timestamps of one run the
-/// smallest value wins, a later run replaces an earlier one, and lateness is judged against what earlier runs
-/// left. Order inside a run is irrelevant.
+pub use crate::batch::{Batch, RunRef};
+
+/// Measures of one metric that are merged together: see [`Batch`], which holds many without an allocation for each.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// The metric.
@@ -173,11 +173,15 @@ impl StoreError {
 /// A metric store. Two implementations: the engine in this process, and the shard's owner over HTTP.
 #[async_trait]
 pub trait MetricStore: Send + Sync + Debug {
-    /// Takes runs. When it returns `Ok`, every run is durable (it survives `kill -9` and power loss) and visible to
+    /// Takes a batch. When it returns `Ok`, every run is durable (it survives `kill -9` and power loss) and visible to
     /// the next [`query`](Self::query) of any process. On `Err` any subset may have been taken: repeating the append
-    /// is harmless, since the same `(metric, timestamp, value)` twice is one. Runs of one call may be of many
-    /// metrics; two runs of one metric in one call are merged one after the other.
-    async fn append(&self, runs: Vec<Run>) -> Result<AppendReport, StoreError>;
+    /// is harmless, since the same `(metric, timestamp, value)` twice is one.
+    async fn append(&self, batch: Arc<Batch>) -> Result<AppendReport, StoreError>;
+
+    /// [`append`](Self::append) for callers that have a few runs.
+    async fn append_runs(&self, runs: Vec<Run>) -> Result<AppendReport, StoreError> {
+        self.append(Arc::new(runs.into())).await
+    }
 
     /// Reads series, one answer for each request in the same order. A metric without data gives empty series.
     async fn query(&self, requests: Vec<SeriesRequest>) -> Result<Vec<Series>, StoreError>;

@@ -26,10 +26,13 @@ pub mod store;
 #[cfg(any(test, feature = "suite"))]
 pub mod suite;
 
+mod batch;
 mod bytes;
 mod checkpoint;
 mod compaction;
 mod damage;
+#[expect(dead_code, reason = "the engine moves onto it next")]
+mod disk;
 mod files;
 mod format;
 mod head;
@@ -46,8 +49,8 @@ mod shard;
 
 pub use bytes::shard_of;
 pub use contract::{
-    AppendReport, Calendar, MetricStore, Resample, Run, Series, SeriesPoints, SeriesRequest, StoreError,
-    StoreStatistics,
+    AppendReport, Batch, Calendar, MetricStore, Resample, Run, RunRef, Series, SeriesPoints, SeriesRequest,
+    StoreError, StoreStatistics,
 };
 pub use options::{Limits, StoreOptions};
 pub use remote::{Owner, OwnerLookup, RemoteOptions, RemoteStore};

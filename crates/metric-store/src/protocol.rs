@@ -10,8 +10,10 @@ use nephos_model::{Granularity, MetricId, Timestamp};
 use nephos_timeseries::{Calendar, Resample};
 
 use crate::bytes::{Malformed, Reader, put_bytes, put_signed, put_unsigned};
-use crate::contract::{AppendReport, Run, Series, SeriesPoints, SeriesRequest, StoreError, StoreStatistics};
-use crate::runs::{PolicyTable, put_runs, read_granularity, read_method, read_policies, read_runs};
+use crate::contract::{
+    AppendReport, Batch, Series, SeriesPoints, SeriesRequest, StoreError, StoreStatistics,
+};
+use crate::runs::{PolicyTable, put_batch, read_batch, read_granularity, read_method, read_policies};
 
 /// Version of the messages; another one is refused.
 pub(crate) const VERSION: u8 = 1;
@@ -44,13 +46,13 @@ pub(crate) fn decode<T: Message>(bytes: &[u8]) -> Result<T, Malformed> {
     Ok(message)
 }
 
-impl Message for Vec<Run> {
+impl Message for Batch {
     fn put(&self, buf: &mut Vec<u8>) {
-        put_runs(buf, self);
+        put_batch(buf, self);
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        read_runs(reader)
+        read_batch(reader)
     }
 }
 

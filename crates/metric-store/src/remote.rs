@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::bytes::shard_of;
-use crate::contract::{AppendReport, MetricStore, Run, Series, SeriesRequest, StoreError, StoreStatistics};
+use crate::contract::{AppendReport, Batch, MetricStore, Series, SeriesRequest, StoreError, StoreStatistics};
 use crate::instrument;
 use crate::options::{Limits, RETRY_AFTER};
 use crate::protocol::{self, Message, decode, encode};
@@ -228,9 +228,9 @@ fn counted<T>(operation: &'static str, done: Result<T, StoreError>) -> Result<T,
 
 #[async_trait]
 impl MetricStore for RemoteStore {
-    async fn append(&self, runs: Vec<Run>) -> Result<AppendReport, StoreError> {
-        let parts = self.by_shard(runs, |run| run.metric);
-        let calls = parts.iter().map(|(shard, (_, runs))| self.call(*shard, "append", runs));
+    async fn append(&self, batch: Arc<Batch>) -> Result<AppendReport, StoreError> {
+        let parts = batch.split(self.options.shards, |metric| self.shard(metric));
+        let calls = parts.iter().map(|(shard, part)| self.call(*shard, "append", part.as_ref()));
         let mut sum = AppendReport::default();
         for report in join_all(calls).await {
             let report: AppendReport = counted("append", report)?;

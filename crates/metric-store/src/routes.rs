@@ -14,7 +14,7 @@ use nephos_model::MetricId;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
-use crate::contract::{MetricStore, Run, SeriesRequest, StoreError};
+use crate::contract::{Batch, MetricStore, SeriesRequest, StoreError};
 use crate::options::Limits;
 use crate::protocol::{CONTENT_TYPE, Message, decode, encode};
 
@@ -44,7 +44,7 @@ async fn authorize(State(token): State<Arc<SecretString>>, request: Request<Body
 type Owner = State<Arc<dyn MetricStore>>;
 
 async fn append(State(store): Owner, body: Bytes) -> Response {
-    answer(body, |runs: Vec<Run>| async move { store.append(runs).await }).await
+    answer(body, |batch: Batch| async move { store.append(Arc::new(batch)).await }).await
 }
 
 async fn query(State(store): Owner, body: Bytes) -> Response {

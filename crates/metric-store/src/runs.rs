@@ -5,11 +5,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use nephos_model::{Granularity, Measure, MetricId, Timestamp};
+use nephos_model::{Granularity, MetricId, Timestamp};
 use nephos_timeseries::{AggregationMethod, ArchivePolicy, PolicyItem};
 
+use crate::batch::Batch;
 use crate::bytes::{Malformed, Reader, put_bytes, put_signed, put_unsigned};
-use crate::contract::Run;
 
 /// Appends a policy.
 pub(crate) fn put_policy(buf: &mut Vec<u8>, policy: &ArchivePolicy) {
@@ -100,26 +100,26 @@ pub(crate) fn read_policies(reader: &mut Reader<'_>) -> Result<Vec<Arc<ArchivePo
 }
 
 /// Appends a block of runs.
-pub(crate) fn put_runs(buf: &mut Vec<u8>, runs: &[Run]) {
+pub(crate) fn put_batch(buf: &mut Vec<u8>, batch: &Batch) {
     let mut table = PolicyTable::default();
-    let mut body = Vec::with_capacity(runs.iter().map(|run| 20 + run.measures.len() * 12).sum());
+    let mut body = Vec::with_capacity(batch.run_count() * 20 + batch.len() * 12);
     let mut base = 0i64;
-    put_unsigned(&mut body, runs.len() as u64);
-    for run in runs {
+    put_unsigned(&mut body, batch.run_count() as u64);
+    for run in batch.runs() {
         body.extend_from_slice(run.metric.as_bytes());
-        put_unsigned(&mut body, table.number(&run.policy));
-        put_unsigned(&mut body, run.measures.len() as u64);
+        put_unsigned(&mut body, table.number(run.policy));
+        put_unsigned(&mut body, run.timestamps.len() as u64);
         let mut previous = base;
-        for (position, measure) in run.measures.iter().enumerate() {
-            let nanos = measure.timestamp.as_nanos();
+        for (position, timestamp) in run.timestamps.iter().enumerate() {
+            let nanos = timestamp.as_nanos();
             put_signed(&mut body, nanos.wrapping_sub(previous));
             previous = nanos;
             if position == 0 {
                 base = nanos;
             }
         }
-        for measure in &run.measures {
-            body.extend_from_slice(&measure.value.to_le_bytes());
+        for value in run.values {
+            body.extend_from_slice(&value.to_le_bytes());
         }
     }
     table.put(buf);
@@ -127,38 +127,42 @@ pub(crate) fn put_runs(buf: &mut Vec<u8>, runs: &[Run]) {
 }
 
 /// Reads a block of runs.
-pub(crate) fn read_runs(reader: &mut Reader<'_>) -> Result<Vec<Run>, Malformed> {
+pub(crate) fn read_batch(reader: &mut Reader<'_>) -> Result<Batch, Malformed> {
     let policies = read_policies(reader)?;
     let mut base = 0i64;
     let count = reader.count(18)?;
-    let mut runs = Vec::with_capacity(count);
+    let mut batch = Batch::with_capacity(count, count);
+    let (mut timestamps, mut values) = (Vec::new(), Vec::new());
     for _ in 0..count {
         let metric: MetricId = reader.metric()?;
         let number: usize = reader.small()?;
-        let policy = policies.get(number).map(Arc::clone).ok_or(Malformed("policy is not in the table"))?;
+        let policy = policies.get(number).ok_or(Malformed("policy is not in the table"))?;
         let len = reader.count(9)?;
-        let mut measures = Vec::with_capacity(len);
+        timestamps.clear();
+        values.clear();
         let mut previous = base;
         for position in 0..len {
             previous = previous.wrapping_add(reader.signed()?);
-            measures.push(Measure::new(Timestamp::from_nanos(previous), 0.0));
+            timestamps.push(Timestamp::from_nanos(previous));
             if position == 0 {
                 base = previous;
             }
         }
-        for measure in &mut measures {
-            measure.value = reader.f64()?;
+        for _ in 0..len {
+            values.push(reader.f64()?);
         }
-        runs.push(Run { metric, policy, measures });
+        batch.push_columns(metric, policy, &timestamps, &values);
     }
-    Ok(runs)
+    Ok(batch)
 }
 
 #[cfg(test)]
 mod tests {
+    use nephos_model::Measure;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::contract::Run;
 
     #[test]
     fn a_policy_used_by_many_runs_is_written_once() {
@@ -216,18 +220,19 @@ mod tests {
     proptest! {
         #[test]
         fn runs_survive_bit_for_bit(runs in any_runs()) {
+            let batch = Batch::from(runs);
             let mut buf = Vec::new();
-            put_runs(&mut buf, &runs);
+            put_batch(&mut buf, &batch);
             let mut reader = Reader::new(&buf);
-            let read = read_runs(&mut reader).unwrap();
+            let read = read_batch(&mut reader).unwrap();
             prop_assert!(reader.finish().is_ok());
-            prop_assert_eq!(read.len(), runs.len());
-            for (read, run) in read.iter().zip(&runs) {
+            prop_assert_eq!(read.run_count(), batch.run_count());
+            for (read, run) in read.runs().zip(batch.runs()) {
                 prop_assert_eq!(read.metric, run.metric);
-                prop_assert_eq!(&read.policy, &run.policy);
-                let bits = |run: &Run| run.measures.iter()
-                    .map(|measure| (measure.timestamp, measure.value.to_bits())).collect::<Vec<_>>();
-                prop_assert_eq!(bits(read), bits(run));
+                prop_assert_eq!(read.policy, run.policy);
+                prop_assert_eq!(read.timestamps, run.timestamps);
+                let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+                prop_assert_eq!(bits(read.values), bits(run.values));
             }
         }
 
@@ -237,14 +242,14 @@ mod tests {
             noise in prop::collection::vec(any::<u8>(), 0..200),
             flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
         ) {
-            let _outcome = read_runs(&mut Reader::new(&noise)).is_ok();
+            let _outcome = read_batch(&mut Reader::new(&noise)).is_ok();
             let mut buf = Vec::new();
-            put_runs(&mut buf, &runs);
+            put_batch(&mut buf, &runs.into());
             for (index, byte) in flips {
                 let at = index.index(buf.len());
                 buf[at] = byte;
             }
-            let _outcome = read_runs(&mut Reader::new(&buf)).is_ok();
+            let _outcome = read_batch(&mut Reader::new(&buf)).is_ok();
         }
     }
 }

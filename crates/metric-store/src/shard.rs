@@ -17,7 +17,7 @@ use crate::log::{FILE_HEADER, LogWriter, list_logs, log_path, replay};
 use crate::manifest::Manifest;
 use crate::options::StoreOptions;
 use crate::pack::{read_state, salvage};
-use crate::runs::read_runs;
+use crate::runs::read_batch;
 use crate::segment::{Entry, EntryData, Segment};
 
 pub(crate) mod commit;
@@ -266,8 +266,8 @@ pub(crate) fn apply(head: &mut Head, commit: u64, payload: &[u8]) -> Result<Appe
         let mut body = Reader::new(reader.bytes()?);
         match kind {
             APPEND => {
-                for run in read_runs(&mut body)? {
-                    let one = head.append(commit, run);
+                for run in read_batch(&mut body)?.runs() {
+                    let one = head.append(commit, run.to_run());
                     report.accepted += one.accepted;
                     report.late += one.late;
                 }

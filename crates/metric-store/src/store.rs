@@ -13,7 +13,7 @@ use nephos_model::MetricId;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::bytes::shard_of;
-use crate::contract::{AppendReport, MetricStore, Run, Series, SeriesRequest, StoreError, StoreStatistics};
+use crate::contract::{AppendReport, Batch, MetricStore, Series, SeriesRequest, StoreError, StoreStatistics};
 use crate::format;
 use crate::instrument;
 use crate::maintenance::{self, Job};
@@ -250,15 +250,13 @@ fn within(
 
 #[async_trait]
 impl MetricStore for LocalStore {
-    async fn append(&self, runs: Vec<Run>) -> Result<AppendReport, StoreError> {
+    async fn append(&self, batch: Arc<Batch>) -> Result<AppendReport, StoreError> {
         let start = self.options.clock.monotonic();
         let appended = async {
-            let measures = runs.iter().map(|run| run.measures.len()).sum();
-            within(&self.options.limits, "an append's measures", measures, |limits| limits.measures)?;
-            let runs = runs.into_iter().filter(|run| !run.measures.is_empty());
-            let parts = self.by_shard(runs, |run| run.metric);
-            self.commit(parts.into_iter().map(|(number, runs)| (number, Change::Append(runs))).collect())
-                .await
+            within(&self.options.limits, "an append's measures", batch.len(), |limits| limits.measures)?;
+            let parts = batch.split(self.count, |metric| shard_of(metric, self.count));
+            let changes = parts.into_iter().map(|(number, part)| (number, Change::Append(part)));
+            self.commit(changes.collect()).await
         };
         let done = appended.await;
         match &done {

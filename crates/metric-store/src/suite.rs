@@ -95,7 +95,7 @@ async fn append(
     policy: &Arc<ArchivePolicy>,
     measures: &[(i64, f64)],
 ) -> AppendReport {
-    subject.store().append(vec![run(metric, policy, measures)]).await.unwrap()
+    subject.store().append_runs(vec![run(metric, policy, measures)]).await.unwrap()
 }
 
 fn request(metric: MetricId, policy: &Arc<ArchivePolicy>, method: &str, seconds: i64) -> SeriesRequest {
@@ -160,7 +160,7 @@ pub async fn runs_of_one_metric_in_one_call_are_merged_one_after_the_other(subje
         run(metric, &policy, &[(100, 5.0), (130, 1.0)]),
         run(metric, &policy, &[(130, 7.0), (100, 9.0)]),
     ];
-    let report = subject.store().append(runs).await.unwrap();
+    let report = subject.store().append_runs(runs).await.unwrap();
     assert_eq!(report, AppendReport { accepted: 3, late: 1 });
     expect_always(subject, request(metric, &policy, "sum", MINUTE), &[(60, 5.0), (120, 7.0)]).await;
 }
@@ -324,7 +324,7 @@ pub async fn answers_keep_the_order_of_requests(subject: &mut dyn Subject) {
     let metrics: Vec<(MetricId, f64)> =
         (0..100u32).map(|value| (MetricId::random(), f64::from(value))).collect();
     let runs = metrics.iter().map(|(metric, value)| run(*metric, &policy, &[(0, *value)])).collect();
-    let report = subject.store().append(runs).await.unwrap();
+    let report = subject.store().append_runs(runs).await.unwrap();
     assert_eq!(report.accepted, 100);
     for _ in 0..2 {
         let requests = metrics.iter().map(|(metric, _)| request(*metric, &policy, "mean", MINUTE)).collect();

@@ -65,7 +65,7 @@ pub async fn run(parts: CollectorParts, shutdown: Shutdown) -> Result<(), BusErr
             Some(runs) => runs,
             None => break,
         };
-        if !store::append_until_durable(parts.store.as_ref(), runs, &shutdown).await {
+        if !store::append_until_durable(parts.store.as_ref(), Arc::new(runs.into()), &shutdown).await {
             break;
         }
         batch.ack().await;

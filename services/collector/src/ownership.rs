@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nephos_coordination::{CoordinationError, Lease, Leases};
 use nephos_metric_store::{
-    AppendReport, MetricStore, Run, Series, SeriesRequest, StoreError, StoreStatistics,
+    AppendReport, Batch, MetricStore, Series, SeriesRequest, StoreError, StoreStatistics,
 };
 use nephos_model::{Clock, MetricId};
 use nephos_observe::{Backoff, Shutdown};
@@ -172,9 +172,9 @@ impl Guarded {
 
 #[async_trait::async_trait]
 impl MetricStore for Guarded {
-    async fn append(&self, runs: Vec<Run>) -> Result<AppendReport, StoreError> {
+    async fn append(&self, batch: Arc<Batch>) -> Result<AppendReport, StoreError> {
         self.check()?;
-        self.store.append(runs).await
+        self.store.append(batch).await
     }
 
     async fn query(&self, requests: Vec<SeriesRequest>) -> Result<Vec<Series>, StoreError> {

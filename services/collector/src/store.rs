@@ -1,24 +1,26 @@
-//! Appends runs to the metric store until they are durable.
+//! Appends batches to the metric store until they are durable.
 
-use nephos_metric_store::{MetricStore, Run, StoreError};
+use std::sync::Arc;
+
+use nephos_metric_store::{Batch, MetricStore, StoreError};
 use nephos_observe::{Backoff, Shutdown};
 
 use crate::{instrument, pause};
 
-/// Appends `runs`, waiting out passing faults; false when shutdown was asked for before they were durable. Runs that the
+/// Appends `batch`, waiting out passing faults; false when shutdown was asked for before they were durable. Batches that the
 /// store will never take are given up, counted and logged, so that they do not hold up the others for ever.
 pub(crate) async fn append_until_durable(
     store: &dyn MetricStore,
-    runs: Vec<Run>,
+    batch: Arc<Batch>,
     shutdown: &Shutdown,
 ) -> bool {
-    if runs.is_empty() {
+    if batch.is_empty() {
         return true;
     }
     let mut backoff = Backoff::default();
     let mut told = false;
     loop {
-        match store.append(runs.clone()).await {
+        match store.append(Arc::clone(&batch)).await {
             Ok(report) => {
                 if told {
                     tracing::info!("the metric store takes measures again");
@@ -33,7 +35,7 @@ pub(crate) async fn append_until_durable(
                 }
             }
             Err(error) => {
-                let measures = runs.iter().map(|run| run.measures.len()).sum();
+                let measures = batch.len();
                 tracing::error!(error = %Chain(&error), measures, "the metric store refuses measures; they are lost");
                 instrument::dropped("refused_by_store", measures);
                 return true;

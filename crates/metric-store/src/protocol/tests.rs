@@ -100,7 +100,7 @@ proptest! {
         let answer: Result<Vec<Series>, StoreError> = Ok(series(vec![(1, 2), (3, 4)]));
         for bytes in [noise, mutate(encode(&requests)), mutate(encode(&answer))] {
             let _outcomes = (
-                decode::<Vec<Run>>(&bytes).is_ok(),
+                decode::<Batch>(&bytes).is_ok(),
                 decode::<Vec<SeriesRequest>>(&bytes).is_ok(),
                 decode::<Vec<MetricId>>(&bytes).is_ok(),
                 decode::<Result<Vec<Series>, StoreError>>(&bytes).is_ok(),

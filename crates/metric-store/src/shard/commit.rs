@@ -12,13 +12,13 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::{APPEND, DELETE, Shard, put_metrics};
 use crate::bytes::put_bytes;
-use crate::contract::{AppendReport, Run, StoreError};
+use crate::contract::{AppendReport, Batch, StoreError};
 use crate::files::{free_bytes, io_error};
 use crate::instrument;
 use crate::log::LogWriter;
 use crate::maintenance::Job;
 use crate::options::StoreOptions;
-use crate::runs::put_runs;
+use crate::runs::put_batch;
 
 /// A commit takes no more calls once it has so many bytes.
 const COMMIT_BYTES: usize = 8 << 20;
@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A call that changes the shard.
 #[derive(Debug)]
 pub(crate) enum Change {
-    Append(Vec<Run>),
+    Append(Arc<Batch>),
     Delete(Vec<MetricId>),
 }
 
@@ -42,7 +42,7 @@ impl Change {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let (kind, mut body) = (if matches!(self, Self::Append(_)) { APPEND } else { DELETE }, Vec::new());
         match self {
-            Self::Append(runs) => put_runs(&mut body, runs),
+            Self::Append(batch) => put_batch(&mut body, batch),
             Self::Delete(metrics) => put_metrics(&mut body, metrics),
         }
         let mut bytes = Vec::with_capacity(body.len() + 6);
@@ -190,9 +190,9 @@ impl Writer {
         for call in group {
             let mut report = AppendReport::default();
             match call.change {
-                Change::Append(runs) => {
-                    for run in runs {
-                        let one = head.append(number, run);
+                Change::Append(batch) => {
+                    for run in batch.runs() {
+                        let one = head.append(number, run.to_run());
                         report.accepted += one.accepted;
                         report.late += one.late;
                     }

@@ -6,6 +6,7 @@ use nephos_model::{Clock, Granularity, ManualClock, Measure, Timestamp};
 use nephos_timeseries::{AggregationMethod, ArchivePolicy, PolicyItem, Stat};
 
 use super::*;
+use crate::contract::Run;
 use crate::suite::Subject;
 
 mod model;
@@ -114,11 +115,11 @@ async fn appends_get_disk_full_below_min_free_while_reads_and_deletes_go_on() {
     let (metric, other) = (MetricId::random(), MetricId::random());
     {
         let store = LocalStore::open(options(folder.path())).unwrap();
-        store.append(vec![run(metric, [(0, 1.0)]), run(other, [(0, 1.0)])]).await.unwrap();
+        store.append_runs(vec![run(metric, [(0, 1.0)]), run(other, [(0, 1.0)])]).await.unwrap();
     }
     let full = StoreOptions { min_free: u64::MAX, ..options(folder.path()) };
     let store = LocalStore::open(full).unwrap();
-    let refused = store.append(vec![run(metric, [(60, 1.0)])]).await;
+    let refused = store.append_runs(vec![run(metric, [(60, 1.0)])]).await;
     assert!(matches!(&refused, Err(StoreError::DiskFull { min_free: u64::MAX, .. })), "{refused:?}");
     assert_eq!(points(&store, metric).await.unwrap(), 1);
     store.delete(&[other]).await.unwrap();
@@ -126,7 +127,7 @@ async fn appends_get_disk_full_below_min_free_while_reads_and_deletes_go_on() {
     let store = LocalStore::open(options(folder.path())).unwrap();
     assert_eq!(points(&store, metric).await.unwrap(), 1, "a refused append leaves nothing");
     assert_eq!(points(&store, other).await.unwrap(), 0);
-    store.append(vec![run(metric, [(60, 1.0)])]).await.unwrap();
+    store.append_runs(vec![run(metric, [(60, 1.0)])]).await.unwrap();
     assert_eq!(points(&store, metric).await.unwrap(), 2);
 }
 
@@ -136,9 +137,9 @@ async fn calls_beyond_the_limits_are_refused_with_size_and_limit() {
     let limits = Limits { measures: 5, requests: 2, points: 3, ..Limits::default() };
     let store = LocalStore::open(StoreOptions { limits, ..options(folder.path()) }).unwrap();
     let metric = MetricId::random();
-    let many = store.append(vec![run(metric, (0..6).map(|minute| (minute * 60, 1.0)))]).await;
+    let many = store.append_runs(vec![run(metric, (0..6).map(|minute| (minute * 60, 1.0)))]).await;
     assert!(matches!(many, Err(StoreError::TooLarge { size: 6, limit: 5, .. })), "{many:?}");
-    store.append(vec![run(metric, (0..5).map(|minute| (minute * 60, 1.0)))]).await.unwrap();
+    store.append_runs(vec![run(metric, (0..5).map(|minute| (minute * 60, 1.0)))]).await.unwrap();
     for compacted in [false, true] {
         if compacted {
             store.compact(true).await.unwrap();
@@ -159,7 +160,7 @@ async fn a_flipped_bit_in_a_segment_is_named_and_costs_what_it_touches() {
     {
         let store = LocalStore::open(options(folder.path())).unwrap();
         let runs = metrics.iter().map(|metric| run(*metric, (0..50).map(|minute| (minute * 60, 0.37))));
-        store.append(runs.collect()).await.unwrap();
+        store.append_runs(runs.collect()).await.unwrap();
         store.compact(true).await.unwrap();
     }
     let [segment] = files(folder.path(), "nseg").try_into().unwrap();
@@ -185,7 +186,7 @@ async fn a_flipped_bit_in_a_segment_is_named_and_costs_what_it_touches() {
         let framing = at < 24 || at + 200 > whole.len();
         assert!(framing || sound >= metrics.len() - 32, "byte {at}: {sound} sound, {named} named");
         let metric = MetricId::random();
-        store.append(vec![run(metric, [(0, 1.0)])]).await.unwrap();
+        store.append_runs(vec![run(metric, [(0, 1.0)])]).await.unwrap();
         assert_eq!(points(&store, metric).await.unwrap(), 1);
         drop(store);
         for log in files(folder.path(), "nlog") {
@@ -201,7 +202,7 @@ async fn a_damaged_frame_of_the_log_costs_its_call_alone() {
     {
         let store = LocalStore::open(options(folder.path())).unwrap();
         for metric in &metrics {
-            store.append(vec![run(*metric, [(0, 1.0)])]).await.unwrap();
+            store.append_runs(vec![run(*metric, [(0, 1.0)])]).await.unwrap();
         }
     }
     let [log] = files(folder.path(), "nlog").try_into().unwrap();
@@ -224,7 +225,7 @@ async fn a_missing_or_broken_segment_leaves_the_others_readable() {
     {
         let store = LocalStore::open(options(folder.path())).unwrap();
         for metric in metrics {
-            store.append(vec![run(metric, [(0, 1.0), (60, 1.0)])]).await.unwrap();
+            store.append_runs(vec![run(metric, [(0, 1.0), (60, 1.0)])]).await.unwrap();
             store.compact(false).await.unwrap();
         }
     }
@@ -244,7 +245,7 @@ async fn the_log_goes_when_a_checkpoint_is_due_and_space_of_deleted_metrics_is_r
     let metrics: Vec<MetricId> = (0..50).map(|_| MetricId::random()).collect();
     for minute in 0..100 {
         let runs = metrics.iter().map(|metric| run(*metric, [(minute * 60, 0.1)]));
-        store.append(runs.collect()).await.unwrap();
+        store.append_runs(runs.collect()).await.unwrap();
     }
     store.compact(true).await.unwrap();
     assert_eq!(files(folder.path(), "nseg").len(), 1);
@@ -278,7 +279,7 @@ async fn expired_buckets_leave_the_disk_at_compaction() {
         let mut one =
             run(metric, (0..500).map(|minute| ((round * 500 + minute) * 60, noise(round * 500 + minute))));
         one.policy = Arc::clone(&policy);
-        store.append(vec![one]).await.unwrap();
+        store.append_runs(vec![one]).await.unwrap();
         store.compact(true).await.unwrap();
         sizes.push(store.statistics().await.unwrap().disk_bytes);
     }
@@ -291,11 +292,11 @@ async fn many_callers_at_once_share_syncs_and_all_are_kept() {
     let metric = MetricId::random();
     {
         let store = LocalStore::open(options(folder.path())).unwrap();
-        let calls = (0..200).map(|_| store.append(vec![run(MetricId::random(), [(0, 1.0)])]));
+        let calls = (0..200).map(|_| store.append_runs(vec![run(MetricId::random(), [(0, 1.0)])]));
         for done in futures_util::future::join_all(calls).await {
             assert_eq!(done.unwrap().accepted, 1);
         }
-        store.append(vec![run(metric, [(0, 1.0)])]).await.unwrap();
+        store.append_runs(vec![run(metric, [(0, 1.0)])]).await.unwrap();
     }
     let store = LocalStore::open(options(folder.path())).unwrap();
     assert_eq!(store.statistics().await.unwrap().metrics, 201);
@@ -307,13 +308,13 @@ async fn a_shard_that_is_not_ours_has_no_owner_until_it_is_acquired() {
     let some = StoreOptions { shards: 4, own: Some(Vec::new()), ..options(folder.path()) };
     let store = LocalStore::open(some).unwrap();
     let metric = MetricId::random();
-    let refused = store.append(vec![run(metric, [(0, 1.0)])]).await;
+    let refused = store.append_runs(vec![run(metric, [(0, 1.0)])]).await;
     assert!(matches!(refused, Err(StoreError::NoOwner { .. })), "{refused:?}");
     let shard = shard_of(metric, 4);
     store.acquire(shard).await.unwrap();
     store.acquire(shard).await.unwrap();
     assert_eq!(store.owned(), [shard]);
-    store.append(vec![run(metric, [(0, 1.0)])]).await.unwrap();
+    store.append_runs(vec![run(metric, [(0, 1.0)])]).await.unwrap();
     store.release(shard).await.unwrap();
     assert!(matches!(points(&store, metric).await, Err(StoreError::NoOwner { .. })));
     store.acquire(shard).await.unwrap();
@@ -342,7 +343,10 @@ async fn a_damaged_state_or_index_costs_no_sound_chunk_even_after_compaction() {
     {
         let store = LocalStore::open(options(folder.path())).unwrap();
         let runs = metrics.iter().map(|metric| run(*metric, (0..200).map(|minute| (minute * 60, 0.1))));
-        store.append(runs.map(|run| Run { policy: Arc::clone(&policy), ..run }).collect()).await.unwrap();
+        store
+            .append_runs(runs.map(|run| Run { policy: Arc::clone(&policy), ..run }).collect())
+            .await
+            .unwrap();
         store.compact(true).await.unwrap();
     }
     let [segment] = files(folder.path(), "nseg").try_into().unwrap();
@@ -371,7 +375,7 @@ async fn a_segment_with_a_damaged_index_is_not_compacted_away() {
     {
         let store = LocalStore::open(options(folder.path())).unwrap();
         for metric in &metrics {
-            store.append(vec![run(*metric, [(0, 1.0), (60, 1.0)])]).await.unwrap();
+            store.append_runs(vec![run(*metric, [(0, 1.0), (60, 1.0)])]).await.unwrap();
         }
         store.compact(true).await.unwrap();
     }
@@ -386,7 +390,7 @@ async fn a_segment_with_a_damaged_index_is_not_compacted_away() {
     {
         let store = LocalStore::open(options(folder.path())).unwrap();
         assert_eq!(store.statistics().await.unwrap().metrics, 80 - 32);
-        store.append(vec![run(MetricId::random(), [(0, 1.0)])]).await.unwrap();
+        store.append_runs(vec![run(MetricId::random(), [(0, 1.0)])]).await.unwrap();
         store.compact(true).await.unwrap();
     }
     // Whoever restores the bytes gets everything back.
@@ -412,7 +416,7 @@ async fn checkpoints_that_fail_end_in_refused_appends_and_recover_by_themselves(
     let mut accepted: usize = 0;
     let refused = loop {
         let minute = i64::try_from(accepted).unwrap() * 60;
-        match store.append(vec![run(metric, [(minute, 1.0)])]).await {
+        match store.append_runs(vec![run(metric, [(minute, 1.0)])]).await {
             Ok(_) => accepted += 1,
             Err(error) => break error,
         }
@@ -423,7 +427,7 @@ async fn checkpoints_that_fail_end_in_refused_appends_and_recover_by_themselves(
     fs::remove_dir(&obstacle).unwrap();
     clock.advance(Duration::from_secs(60));
     let minute = i64::try_from(accepted).unwrap() * 60;
-    store.append(vec![run(metric, [(minute, 1.0)])]).await.unwrap();
+    store.append_runs(vec![run(metric, [(minute, 1.0)])]).await.unwrap();
     assert_eq!(points(&store, metric).await.unwrap(), accepted + 1);
 }
 
@@ -437,7 +441,7 @@ async fn each_append_is_seen_once_whatever_checkpoints_and_compactions_run_besid
         let (store, metric) = (Arc::clone(&store), *metric);
         tokio::spawn(async move {
             for minute in 0..150 {
-                store.append(vec![run(metric, [(minute * 60, 1.5)])]).await.unwrap();
+                store.append_runs(vec![run(metric, [(minute * 60, 1.5)])]).await.unwrap();
                 assert_eq!(points(&store, metric).await.unwrap(), usize::try_from(minute).unwrap() + 1);
             }
         })

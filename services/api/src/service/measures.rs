@@ -41,7 +41,7 @@ pub async fn append(state: &ApiState, runs: Vec<Run>) -> Result<(), Problem> {
     if runs.is_empty() {
         return Ok(());
     }
-    let report = state.store.append(runs).await?;
+    let report = state.store.append_runs(runs).await?;
     instrument::measures(report.accepted, report.late);
     Ok(())
 }

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::checkpoint::checkpoint;
+use crate::contract::Run;
 use crate::shard::apply;
 
 const METHODS: [AggregationMethod; 4] = [
@@ -235,7 +236,7 @@ impl World {
                 bytes = Change::Delete(vec![metric(*number)]).encode();
             }
             let (report, run) = self.naively(*number, measures);
-            bytes.extend(Change::Append(vec![run]).encode());
+            bytes.extend(Change::Append(Arc::new(vec![run].into())).encode());
             let mut head = shard.head_mut();
             let commit = head.commit + 1;
             log.append(commit, [bytes.as_slice()]).unwrap();
@@ -255,7 +256,7 @@ impl World {
             expected.late += report.late;
             calls.push(run);
         }
-        let report = self.runtime.block_on(self.store().append(calls)).unwrap();
+        let report = self.runtime.block_on(self.store().append_runs(calls)).unwrap();
         assert_eq!(report, expected);
     }
 

@@ -99,7 +99,7 @@ async fn a_call_waits_for_an_owner_and_goes_on_when_there_is_one() {
     let local = Local::new(3);
     let (url, server) = serve(local.store(), "127.0.0.1:0", Limits::default()).await;
     let store = remote(&url, 4, TOKEN);
-    let report = store.append(vec![run(MetricId::random(), [(0, 1.0)])]).await.unwrap();
+    let report = store.append_runs(vec![run(MetricId::random(), [(0, 1.0)])]).await.unwrap();
     assert_eq!(report.accepted, 1);
     server.abort();
 }
@@ -111,7 +111,8 @@ async fn a_call_whose_owner_restarts_is_repeated() {
     let address = reserved.local_addr().unwrap().to_string();
     drop(reserved);
     let store = remote(&format!("http://{address}"), 0, TOKEN);
-    let call = tokio::spawn(async move { store.append(vec![run(MetricId::random(), [(0, 1.0)])]).await });
+    let call =
+        tokio::spawn(async move { store.append_runs(vec![run(MetricId::random(), [(0, 1.0)])]).await });
     // The first tries find the port closed.
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(!call.is_finished());
@@ -124,7 +125,7 @@ async fn a_call_whose_owner_restarts_is_repeated() {
 async fn without_an_owner_a_call_ends_when_patience_does() {
     let store = remote("http://127.0.0.1:1", u32::MAX, TOKEN);
     for result in [
-        store.append(vec![run(MetricId::random(), [(0, 1.0)])]).await.map(drop),
+        store.append_runs(vec![run(MetricId::random(), [(0, 1.0)])]).await.map(drop),
         store.query(vec![request(MetricId::random())]).await.map(drop),
     ] {
         assert!(matches!(result, Err(StoreError::NoOwner { .. })), "{result:?}");
@@ -136,7 +137,7 @@ async fn a_wrong_token_is_refused_at_once_and_says_so() {
     let local = Local::new(3);
     let (url, server) = serve(local.store(), "127.0.0.1:0", Limits::default()).await;
     for token in ["", "a token of some lengtH", "a token"] {
-        let refused = remote(&url, 0, token).append(vec![run(MetricId::random(), [(0, 1.0)])]).await;
+        let refused = remote(&url, 0, token).append_runs(vec![run(MetricId::random(), [(0, 1.0)])]).await;
         let text = refused.unwrap_err().to_string();
         assert!(text.contains("401"), "{text}");
     }
@@ -152,9 +153,9 @@ async fn errors_of_the_owner_arrive_as_what_they_are() {
     let (url, server) = serve(owner, "127.0.0.1:0", Limits::default()).await;
     let store = remote(&url, 0, TOKEN);
     let metric = MetricId::random();
-    let refused = store.append(vec![run(metric, [(0, 1.0)])]).await;
+    let refused = store.append_runs(vec![run(metric, [(0, 1.0)])]).await;
     assert!(matches!(refused, Err(StoreError::DiskFull { min_free: u64::MAX, .. })), "{refused:?}");
-    let refused = store.append(vec![run(metric, [(0, 1.0), (1, 1.0)])]).await;
+    let refused = store.append_runs(vec![run(metric, [(0, 1.0), (1, 1.0)])]).await;
     assert!(matches!(refused, Err(StoreError::TooLarge { size: 2, limit: 1, .. })), "{refused:?}");
     server.abort();
 }
@@ -164,7 +165,7 @@ async fn bodies_beyond_the_limit_and_nonsense_are_refused() {
     let local = Local::new(3);
     let (url, server) = serve(local.store(), "127.0.0.1:0", Limits { body: 500, ..Limits::default() }).await;
     let store = remote(&url, 0, TOKEN);
-    let refused = store.append(vec![run(MetricId::random(), (0..1_000).map(|at| (at, 0.5)))]).await;
+    let refused = store.append_runs(vec![run(MetricId::random(), (0..1_000).map(|at| (at, 0.5)))]).await;
     assert!(matches!(refused, Err(StoreError::TooLarge { .. })), "{refused:?}");
     let client = reqwest::Client::new();
     let nonsense = client.post(format!("{url}/internal/v1/query")).bearer_auth(TOKEN).body("nonsense");
@@ -199,7 +200,7 @@ async fn a_call_leaves_an_owner_that_does_not_answer_once_there_is_another() {
     drop(remote("http://127.0.0.1:1", 0, TOKEN));
     let options = RemoteOptions::new(SecretString::from(TOKEN.to_owned()), 3);
     let store = RemoteStore::new(reqwest::Client::new(), Arc::new(owners), options);
-    let report = store.append(vec![run(MetricId::random(), [(0, 1.0)])]).await.unwrap();
+    let report = store.append_runs(vec![run(MetricId::random(), [(0, 1.0)])]).await.unwrap();
     assert_eq!(report.accepted, 1);
     server.abort();
 }

@@ -1,9 +1,11 @@
 //! The bus on RabbitMQ.
 //!
 //! One task keeps one connection and replaces it, with back-off, for as long as the bus lives. A connection with its
-//! channels is a [`Session`](session::Session); whatever fails on it ends the whole session, so nothing is ever repaired
-//! half-way: publishers fail fast until the next session, consumers open themselves again on it, and deliveries of an
-//! ended session can no longer be settled, because the broker has given them back to their queue.
+//! channels is a [`Session`](session::Session); whatever fails on its connection or its publishing channel ends the whole
+//! session, so nothing is ever repaired half-way: publishers fail fast until the next session, consumers open themselves
+//! again on it, and deliveries of an ended session can no longer be settled, because the broker has given them back to
+//! their queue. Only the queues that are read stand each alone: each has a channel, and one that cannot be opened tries on
+//! over a connection of its own.
 
 mod consumer;
 mod delivery;
@@ -29,7 +31,7 @@ use crate::instrument;
 use crate::retry::RetryPolicy;
 use error::Peer;
 use publish::Sender;
-use supervisor::{Link, Supervisor};
+use supervisor::{Connector, Link, Supervisor};
 use topology::Topology;
 
 /// Settings of [`AmqpBus`].
@@ -68,6 +70,7 @@ pub struct AmqpBus {
 /// What publishers and consumers need besides the session.
 #[derive(Debug)]
 struct Shared {
+    connector: Arc<Connector>,
     topology: Topology,
     sender: Sender,
     signer: Signer,
@@ -83,19 +86,17 @@ impl AmqpBus {
         let (peer, uri) = Peer::parse(options.url.expose_secret())?;
         let signer = Signer::new(options.telemetry_secret.expose_secret());
         let closed = CancellationToken::new();
+        let publisher_id = format!("telemetry.publisher.{}", options.member);
+        let connector = Arc::new(Connector { peer, uri, ca: options.ca, member: options.member });
         let shared = Shared {
+            connector: Arc::clone(&connector),
             topology: Topology { queues: options.queues.max(1) },
-            sender: Sender {
-                publisher_id: format!("telemetry.publisher.{}", options.member),
-                clock,
-                signer: signer.clone(),
-            },
+            sender: Sender { publisher_id, clock, signer: signer.clone() },
             signer,
             retry: options.retry,
             closed: closed.clone(),
         };
-        let supervisor = Supervisor { peer, uri, ca: options.ca, member: options.member, closed };
-        let link = supervisor.start();
+        let link = Supervisor { connector, closed }.start();
         Ok(Self { shared: Arc::new(shared), link })
     }
 
@@ -108,7 +109,7 @@ impl AmqpBus {
             Destination::Polling => Subscription::Polling,
             Destination::Metering => Subscription::Metering,
         };
-        session.declare(read_as, &self.shared.topology).await?;
+        session.declare_all(self.shared.topology.queues(read_as)).await?;
         let batches = cut(destination, samples, self.shared.topology.queues);
         session.during(self.shared.sender.send_all(&session, destination, batches)).await
     }

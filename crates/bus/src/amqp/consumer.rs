@@ -1,13 +1,18 @@
-//! Reading: a task that consumes on every session, and the consumer it feeds.
+//! Reading: a task for each queue that consumes on every session, and the consumer they all feed.
+//!
+//! Each queue has a channel and a back-off of its own, so that one that the broker refuses keeps none of the others from
+//! being read. A quorum queue that has no leader after a crash is worse: RabbitMQ ends the whole connection over which
+//! somebody tries to read it. So a queue that could not be opened is tried again over a connection of its own, and stays
+//! there while it can be read.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
-use futures_util::stream::{BoxStream, SelectAll};
 use lapin::message::Delivery as Message;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
-use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel};
 use nephos_observe::Backoff;
 use nephos_wire::oslo::{OsloError, SampleMessage, read_samples};
@@ -18,8 +23,8 @@ use super::Shared;
 use super::delivery::{AmqpDelivery, Attempts, Desk, Envelope};
 use super::publish;
 use super::session::Session;
-use super::supervisor::Link;
-use super::topology::{FOREIGN_METERING, POLLING, partition_queue};
+use super::supervisor::{Link, watch_over};
+use super::topology::Queue;
 use crate::contract::{BusError, Consumer, Delivery, Subscription};
 use crate::instrument;
 
@@ -32,20 +37,30 @@ pub(super) fn start(
 ) -> AmqpConsumer {
     let (deliveries, receiver) = mpsc::channel(usize::from(prefetch));
     let cancelled = shared.closed.child_token();
-    let desk = Desk { subscription, retry: shared.retry, attempts: Attempts::default() };
-    let reader = Reader {
-        shared,
-        desk: Arc::new(desk),
-        prefetch,
-        unsettled: Arc::new(Semaphore::new(usize::from(prefetch))),
-        deliveries,
-        cancelled: cancelled.clone(),
-    };
-    tokio::spawn(reader.run(link));
+    let desk = Arc::new(Desk { subscription, retry: shared.retry, attempts: Attempts::default() });
+    let unsettled = Arc::new(Semaphore::new(usize::from(prefetch)));
+    let queues = shared.topology.queues(subscription);
+    // RabbitMQ counts for each consumer alone, and quorum queues know no common limit.
+    let each = usize::from(prefetch).div_ceil(queues.len().max(1));
+    let fetch_ahead = u16::try_from(each).unwrap_or(u16::MAX);
+    for queue in queues {
+        let reader = Reader {
+            shared: Arc::clone(&shared),
+            desk: Arc::clone(&desk),
+            queue,
+            name: queue.name().into(),
+            fetch_ahead,
+            prefetch,
+            unsettled: Arc::clone(&unsettled),
+            deliveries: deliveries.clone(),
+            cancelled: cancelled.clone(),
+        };
+        tokio::spawn(reader.run(link.clone()));
+    }
     AmqpConsumer { receiver, cancelled }
 }
 
-/// The end of the reading task that services hold.
+/// The end of the reading tasks that services hold.
 #[derive(Debug)]
 pub(super) struct AmqpConsumer {
     receiver: mpsc::Receiver<AmqpDelivery>,
@@ -76,46 +91,76 @@ impl Drop for AmqpConsumer {
     }
 }
 
-/// A queue that is read.
-#[derive(Clone, Debug)]
-struct Source {
-    queue: Arc<str>,
-    partition: u32,
-    /// Whether others than we send to it, so that signatures matter.
-    foreign: bool,
-}
-
+/// Reads one queue.
 struct Reader {
     shared: Arc<Shared>,
     desk: Arc<Desk>,
+    queue: Queue,
+    name: Arc<str>,
+    /// Messages that the broker sends of this queue before the first is settled.
+    fetch_ahead: u16,
+    /// Deliveries of all queues together that may be unsettled.
     prefetch: u16,
-    /// One permit for each delivery that may be unsettled.
+    /// One permit for each of them.
     unsettled: Arc<Semaphore>,
     deliveries: mpsc::Sender<AmqpDelivery>,
     cancelled: CancellationToken,
 }
 
-type Messages = SelectAll<BoxStream<'static, (Source, lapin::Result<Message>)>>;
+/// How reading goes.
+#[derive(Default)]
+struct Progress {
+    backoff: Backoff,
+    /// Failures since the queue was read.
+    failures: u32,
+    /// Whether it was said that the queue cannot be read.
+    told: bool,
+    /// Whether opening the queue failed last, and may fail others with it.
+    suspect: bool,
+}
+
+impl Progress {
+    /// Failures after which a queue is worth a word that the broker does not plainly refuse: a lost connection fails
+    /// each of its queues once, and of that the supervisor tells.
+    const WORTH_TELLING: u32 = 3;
+
+    /// The queue is read now.
+    fn reading(&mut self, queue: &str) {
+        self.backoff.reset();
+        self.failures = 0;
+        self.suspect = false;
+        if std::mem::take(&mut self.told) {
+            tracing::info!(queue, "queue is read again");
+        }
+    }
+
+    /// Reading failed; how long to wait before the next try.
+    fn failed(&mut self, queue: &str, error: &BusError) -> Duration {
+        instrument::failed("consume");
+        self.failures = self.failures.saturating_add(1);
+        let lasting = matches!(error, BusError::Refused { .. }) || self.failures >= Self::WORTH_TELLING;
+        if lasting && !std::mem::replace(&mut self.told, true) {
+            tracing::error!(%error, queue, "cannot read this queue; trying on");
+        } else {
+            tracing::debug!(%error, queue, "reading was interrupted");
+        }
+        self.backoff.next_delay()
+    }
+}
 
 impl Reader {
     async fn run(self, mut link: watch::Receiver<Link>) {
-        let mut backoff = Backoff::default();
-        let mut told = false;
+        let mut progress = Progress::default();
         loop {
+            // Even who reads alone waits until the broker is there for all.
             let Some(session) = self.next_session(&mut link).await else { return };
-            match self.read_on(&session).await {
-                Ok(()) => return,
-                // The supervisor tells of lost connections; what remains is a broker that refuses.
-                Err(error @ BusError::Refused { .. }) if !told => {
-                    told = true;
-                    tracing::error!(%error, subscription = ?self.desk.subscription, "cannot read; trying on");
-                }
-                Err(error) => {
-                    tracing::debug!(%error, subscription = ?self.desk.subscription, "reading was interrupted");
-                }
-            }
-            instrument::failed("consume");
-            let pause = tokio::time::sleep(backoff.next_delay());
+            let read = if progress.suspect {
+                self.read_alone(&mut progress).await
+            } else {
+                self.read_on(&session, &mut progress).await
+            };
+            let Err(error) = read else { return };
+            let pause = tokio::time::sleep(progress.failed(&self.name, &error));
             if self.cancelled.run_until_cancelled(pause).await.is_none() {
                 return;
             }
@@ -128,10 +173,27 @@ impl Reader {
         up.session().ok()
     }
 
+    /// Reads over a connection of its own.
+    async fn read_alone(&self, progress: &mut Progress) -> Result<(), BusError> {
+        let purpose = format!(" {}", self.name);
+        let opening = self.shared.connector.open(&purpose);
+        let Some(opened) = self.cancelled.run_until_cancelled(opening).await else { return Ok(()) };
+        let (session, events) = opened?;
+        let read = tokio::select! {
+            read = self.read_on(&session, progress) => read,
+            reason = watch_over(&session, events) => Err(session.peer.unavailable(reason)),
+        };
+        session.close().await;
+        read
+    }
+
     /// Reads until cancelled (`Ok`) or until the session or the channel breaks.
-    async fn read_on(&self, session: &Arc<Session>) -> Result<(), BusError> {
-        session.declare(self.desk.subscription, &self.shared.topology).await?;
-        let (channel, mut messages, tags) = session.during(self.consume(session)).await?;
+    async fn read_on(&self, session: &Arc<Session>, progress: &mut Progress) -> Result<(), BusError> {
+        progress.suspect = true;
+        let opening = Box::pin(session.during(self.consume(session)));
+        let Some(opened) = self.cancelled.run_until_cancelled(opening).await else { return Ok(()) };
+        let (channel, mut messages) = opened?;
+        progress.reading(&self.name);
         loop {
             let next = tokio::select! {
                 () = self.cancelled.cancelled() => break,
@@ -139,23 +201,20 @@ impl Reader {
                 next = messages.next() => next,
             };
             match next {
-                Some((source, Ok(message))) => self.take_in(session, source, message).await?,
-                Some((_, Err(error))) => return Err(session.peer.error(&error)),
+                Some(Ok(message)) => self.take_in(session, message).await?,
+                Some(Err(error)) => return Err(session.peer.error(&error)),
                 None => return Err(session.peer.unavailable("the broker cancelled the consumer")),
             }
         }
-        for tag in tags {
-            // If the channel is gone, so is the consumer.
-            let cancel = channel.basic_cancel(tag, BasicCancelOptions::default());
-            let _gone =
-                session.during(async { cancel.await.map_err(|error| session.peer.error(&error)) }).await;
-        }
+        // If the channel is gone, so is the consumer.
+        let cancel = channel.basic_cancel(messages.tag(), BasicCancelOptions::default());
+        let _gone = session.during(async { cancel.await.map_err(|error| session.peer.error(&error)) }).await;
         drop(messages);
         self.until_settled(session).await;
         Ok(())
     }
 
-    /// Keeps the channel open while deliveries that came through it are unsettled.
+    /// Keeps the channel open while deliveries that may have come through it are unsettled.
     async fn until_settled(&self, session: &Session) {
         tokio::select! {
             () = session.over() => {}
@@ -163,57 +222,31 @@ impl Reader {
         }
     }
 
-    fn sources(&self) -> Vec<Source> {
-        let source = |queue: &str, partition, foreign| Source { queue: queue.into(), partition, foreign };
-        match self.desk.subscription {
-            Subscription::Polling => vec![source(POLLING, 0, false)],
-            Subscription::Metering => (0..self.shared.topology.queues)
-                .map(|partition| source(&partition_queue(partition), partition, false))
-                .chain([source(FOREIGN_METERING, 0, true)])
-                .collect(),
-        }
-    }
-
-    async fn consume(&self, session: &Session) -> Result<(Channel, Messages, Vec<ShortString>), BusError> {
+    async fn consume(&self, session: &Session) -> Result<(Channel, lapin::Consumer), BusError> {
+        session.declare(self.queue).await?;
         let failed = |error: lapin::Error| session.peer.error(&error);
         let channel = session.connection.create_channel().await.map_err(|error| session.failed(&error))?;
-        let sources = self.sources();
-        // RabbitMQ counts for each consumer of the channel alone, and quorum queues know no common limit.
-        let each = usize::from(self.prefetch).div_ceil(sources.len());
-        let each = u16::try_from(each).unwrap_or(u16::MAX);
-        channel.basic_qos(each, BasicQosOptions::default()).await.map_err(failed)?;
-        let (mut messages, mut tags) = (Messages::new(), Vec::with_capacity(sources.len()));
-        for source in sources {
-            let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
-            let consumer = channel
-                .basic_consume((&*source.queue).into(), "".into(), options, arguments)
-                .await
-                .map_err(failed)?;
-            tags.push(consumer.tag());
-            messages.push(consumer.map(move |message| (source.clone(), message)).boxed());
-        }
-        Ok((channel, messages, tags))
+        channel.basic_qos(self.fetch_ahead, BasicQosOptions::default()).await.map_err(failed)?;
+        let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
+        let consuming = channel.basic_consume((&*self.name).into(), "".into(), options, arguments);
+        let messages = consuming.await.map_err(failed)?;
+        Ok((channel, messages))
     }
 
     /// Decodes a message and hands it on, once there is room.
-    async fn take_in(
-        &self,
-        session: &Arc<Session>,
-        source: Source,
-        message: Message,
-    ) -> Result<(), BusError> {
+    async fn take_in(&self, session: &Arc<Session>, message: Message) -> Result<(), BusError> {
         let envelope = Envelope {
             session: Arc::clone(session),
             desk: Arc::clone(&self.desk),
             acker: message.acker,
             body: message.data,
-            queue: source.queue,
+            queue: Arc::clone(&self.name),
             delivered_before: delivered_before(&message.properties),
         };
         if let Some(method) = compression(&message.properties) {
             return envelope.dead_letter(&format!("compressed messages ({method}) are not supported")).await;
         }
-        let signer = source.foreign.then_some(&self.shared.signer);
+        let signer = self.queue.is_foreign().then_some(&self.shared.signer);
         let SampleMessage { samples, bad } = match read_samples(&envelope.body, signer) {
             Ok(message) => message,
             // Shared queues carry other things too, which nobody else takes out of them.
@@ -234,15 +267,16 @@ impl Reader {
         if samples.is_empty() {
             return envelope.ack().await;
         }
-        self.hand_on(samples, source.partition, envelope).await;
+        self.hand_on(samples, envelope).await;
         Ok(())
     }
 
-    async fn hand_on(&self, samples: Vec<nephos_model::Sample>, partition: u32, envelope: Envelope) {
+    async fn hand_on(&self, samples: Vec<nephos_model::Sample>, envelope: Envelope) {
         let room = Arc::clone(&self.unsettled).acquire_owned();
         // Cancelled or closed meanwhile, the message stays unsettled and the broker gives it back.
         let Some(Ok(permit)) = self.cancelled.run_until_cancelled(room).await else { return };
-        let delivery = AmqpDelivery { samples, partition, unsettled: Some((envelope, permit)) };
+        let delivery =
+            AmqpDelivery { samples, partition: self.queue.partition(), unsettled: Some((envelope, permit)) };
         if self.deliveries.send(delivery).await.is_err() {
             tracing::debug!("consumer was cancelled; message given back");
         }

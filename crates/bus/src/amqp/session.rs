@@ -1,16 +1,18 @@
 //! One connection with what belongs to it.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use lapin::options::ConfirmSelectOptions;
 use lapin::{Channel, Connection};
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use super::error::Peer;
-use super::topology::Topology;
-use crate::contract::{BusError, Subscription};
+use super::topology::{Queue, declare_dead_letters};
+use crate::contract::BusError;
 
 /// How long a goodbye may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -22,8 +24,8 @@ pub(super) struct Session {
     pub(super) connection: Connection,
     /// In confirm mode.
     pub(super) publisher: Channel,
-    polling: OnceCell<()>,
-    metering: OnceCell<()>,
+    /// One declares, the others wait: a quorum queue that is read while it is being made costs the connection.
+    queues: Mutex<HashMap<Queue, Arc<OnceCell<()>>>>,
     dead_letters: OnceCell<()>,
     over: CancellationToken,
 }
@@ -37,8 +39,7 @@ impl Session {
             peer,
             connection,
             publisher,
-            polling: OnceCell::new(),
-            metering: OnceCell::new(),
+            queues: Mutex::default(),
             dead_letters: OnceCell::new(),
             over: CancellationToken::new(),
         }))
@@ -70,23 +71,24 @@ impl Session {
         self.peer.error(error)
     }
 
-    /// Sees to it that what `subscription` reads has an exchange to be sent to and a queue to be read from.
-    pub(super) async fn declare(
-        &self,
-        subscription: Subscription,
-        topology: &Topology,
-    ) -> Result<(), BusError> {
-        let declared = match subscription {
-            Subscription::Polling => &self.polling,
-            Subscription::Metering => &self.metering,
+    /// Sees to it that `queue` is there, with the exchange it is sent to by.
+    pub(super) async fn declare(&self, queue: Queue) -> Result<(), BusError> {
+        let declared = {
+            let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(queues.entry(queue).or_default())
         };
-        let declaring = declared.get_or_try_init(|| topology.declare(self, subscription));
+        let declaring = declared.get_or_try_init(|| queue.declare(self));
         self.during(declaring).await.map(|_| ())
+    }
+
+    /// Sees to it that all of `queues` are there.
+    pub(super) async fn declare_all(&self, queues: Vec<Queue>) -> Result<(), BusError> {
+        try_join_all(queues.into_iter().map(|queue| self.declare(queue))).await.map(|_| ())
     }
 
     /// Sees to it that dead letters have a queue.
     pub(super) async fn declare_dead_letters(&self) -> Result<(), BusError> {
-        let declaring = self.dead_letters.get_or_try_init(|| Topology::declare_dead_letters(self));
+        let declaring = self.dead_letters.get_or_try_init(|| declare_dead_letters(self));
         self.during(declaring).await.map(|_| ())
     }
 

@@ -52,11 +52,39 @@ impl Link {
 }
 
 /// What it takes to connect.
-pub(super) struct Supervisor {
+#[derive(Debug)]
+pub(super) struct Connector {
     pub(super) peer: Peer,
     pub(super) uri: AMQPUri,
     pub(super) ca: Option<String>,
     pub(super) member: String,
+}
+
+impl Connector {
+    /// Opens a session of its own, known to the broker by this process's name and `purpose`. Whoever opens it also
+    /// [watches over](watch_over) it.
+    pub(super) async fn open(&self, purpose: &str) -> Result<(Arc<Session>, Events), BusError> {
+        let opening = async {
+            let name = format!("{}{purpose}", self.member);
+            let properties = ConnectionProperties::default()
+                .with_connection_name(name.as_str().into())
+                .with_client_property("product".into(), "nephos".into());
+            let tls = OwnedTLSConfig { identity: None, cert_chain: self.ca.clone() };
+            let runtime = lapin::runtime::default_runtime().map_err(|error| self.peer.error(&error))?;
+            let connection =
+                Connection::connect_uri_with_config(self.uri.clone(), properties, tls, runtime).await;
+            let connection = connection.map_err(|error| self.peer.error(&error))?;
+            let events: Events = Box::pin(connection.events_listener());
+            Ok((Session::open(self.peer.clone(), connection).await?, events))
+        };
+        let opened = tokio::time::timeout(OPEN_TIMEOUT, opening).await;
+        opened.unwrap_or_else(|_| Err(self.peer.unavailable("no answer in time")))
+    }
+}
+
+/// Keeps the session that all share.
+pub(super) struct Supervisor {
+    pub(super) connector: Arc<Connector>,
     pub(super) closed: CancellationToken,
 }
 
@@ -78,19 +106,19 @@ impl Supervisor {
     }
 
     fn down(&self, reason: impl ToString, refused: bool) -> Link {
-        Link::Down { reason: reason.to_string(), refused, peer: self.peer.clone() }
+        Link::Down { reason: reason.to_string(), refused, peer: self.connector.peer.clone() }
     }
 
     async fn keep_connected(&self, link: &watch::Sender<Link>) {
         let mut backoff = Backoff::default();
         let mut told = false;
         loop {
-            match self.open().await {
+            match self.connector.open("").await {
                 Ok((session, events)) => {
                     if told {
-                        tracing::info!(bus = self.peer.url, "message bus is reachable again");
+                        tracing::info!(bus = self.connector.peer.url, "message bus is reachable again");
                     } else {
-                        tracing::info!(bus = self.peer.url, "connected to the message bus");
+                        tracing::info!(bus = self.connector.peer.url, "connected to the message bus");
                     }
                     instrument::connected(true);
                     link.send_replace(Link::Up(Arc::clone(&session)));
@@ -98,7 +126,11 @@ impl Supervisor {
                     link.send_replace(self.down(&reason, false));
                     instrument::connected(false);
                     instrument::failed("connection");
-                    tracing::warn!(bus = self.peer.url, reason, "message bus was lost; connecting again");
+                    tracing::warn!(
+                        bus = self.connector.peer.url,
+                        reason,
+                        "message bus was lost; connecting again"
+                    );
                     told = true;
                     session.close().await;
                     backoff.reset();
@@ -119,29 +151,13 @@ impl Supervisor {
             tokio::time::sleep(backoff.next_delay()).await;
         }
     }
-
-    async fn open(&self) -> Result<(Arc<Session>, Events), BusError> {
-        let opening = async {
-            let properties = ConnectionProperties::default()
-                .with_connection_name(self.member.as_str().into())
-                .with_client_property("product".into(), "nephos".into());
-            let tls = OwnedTLSConfig { identity: None, cert_chain: self.ca.clone() };
-            let runtime = lapin::runtime::default_runtime().map_err(|error| self.peer.error(&error))?;
-            let connection =
-                Connection::connect_uri_with_config(self.uri.clone(), properties, tls, runtime).await;
-            let connection = connection.map_err(|error| self.peer.error(&error))?;
-            let events: Events = Box::pin(connection.events_listener());
-            Ok((Session::open(self.peer.clone(), connection).await?, events))
-        };
-        let opened = tokio::time::timeout(OPEN_TIMEOUT, opening).await;
-        opened.unwrap_or_else(|_| Err(self.peer.unavailable("no answer in time")))
-    }
 }
 
-type Events = std::pin::Pin<Box<dyn futures_util::Stream<Item = Event> + Send>>;
+/// What a connection reports by itself.
+pub(super) type Events = std::pin::Pin<Box<dyn futures_util::Stream<Item = Event> + Send>>;
 
 /// Waits until the session is of no use any more; says why.
-async fn watch_over(session: &Session, mut events: Events) -> String {
+pub(super) async fn watch_over(session: &Session, mut events: Events) -> String {
     let mut check = tokio::time::interval(CHECK);
     loop {
         tokio::select! {

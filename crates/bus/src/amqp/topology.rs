@@ -17,7 +17,7 @@ pub(super) const CEILOMETER: &str = "ceilometer";
 /// Queue and routing key of what polling agents send.
 pub(super) const POLLING: &str = "notifications.sample";
 /// Queue and routing key of what foreign `notifier://` publishers send.
-pub(super) const FOREIGN_METERING: &str = "metering.sample";
+const FOREIGN_METERING: &str = "metering.sample";
 /// Our own exchange.
 pub(super) const NEPHOS: &str = "nephos";
 /// Exchange and queue of what cannot be handled.
@@ -39,57 +39,92 @@ pub(super) struct Topology {
     pub(super) queues: u32,
 }
 
-impl Topology {
-    /// Declares everything that leads to `subscription`, from either end.
-    pub(super) async fn declare(
-        &self,
-        session: &Session,
-        subscription: Subscription,
-    ) -> Result<(), BusError> {
-        session.declare_dead_letters().await?;
-        match subscription {
-            Subscription::Polling => shared_queue(session, POLLING).await,
-            Subscription::Metering => {
-                self.declare_partitions(session).await?;
-                shared_queue(session, FOREIGN_METERING).await
-            }
+/// A queue that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Queue {
+    /// What polling agents send.
+    Polling,
+    /// One partition of our own samples.
+    Partition(u32),
+    /// What foreign `notifier://` publishers send.
+    Foreign,
+}
+
+impl Queue {
+    /// Its name, which is its routing key too.
+    pub(super) fn name(self) -> String {
+        match self {
+            Self::Polling => POLLING.to_owned(),
+            Self::Partition(partition) => partition_queue(partition),
+            Self::Foreign => FOREIGN_METERING.to_owned(),
         }
     }
 
-    async fn declare_partitions(&self, session: &Session) -> Result<(), BusError> {
-        let channel = open(session).await?;
-        let declared = async {
-            exchange(&channel, NEPHOS, ExchangeKind::Topic, false).await?;
-            let arguments = table([
-                ("x-queue-type", text("quorum")),
-                ("x-single-active-consumer", AMQPValue::Boolean(true)),
-                ("x-delivery-limit", number(DELIVERY_LIMIT)),
-                ("x-dead-letter-exchange", text(DEAD)),
-                // At least once, which in turn needs this overflow behaviour.
-                ("x-dead-letter-strategy", text("at-least-once")),
-                ("x-overflow", text("reject-publish")),
-            ]);
-            for partition in 0..self.queues {
-                let name = partition_queue(partition);
-                queue(&channel, &name, false, arguments.clone()).await?;
-                bind(&channel, &name, NEPHOS, &name).await?;
-            }
-            Ok(())
-        };
-        declared.await.map_err(|error| session.peer.error(&error))
+    /// Its partition; 0 if it is none.
+    pub(super) const fn partition(self) -> u32 {
+        match self {
+            Self::Partition(partition) => partition,
+            Self::Polling | Self::Foreign => 0,
+        }
     }
 
-    /// Declares where dead letters go.
-    pub(super) async fn declare_dead_letters(session: &Session) -> Result<(), BusError> {
-        let channel = open(session).await?;
-        let declared = async {
-            exchange(&channel, DEAD, ExchangeKind::Fanout, false).await?;
-            let arguments = table([("x-queue-type", text("quorum")), ("x-max-length", number(DEAD_LETTERS))]);
-            queue(&channel, DEAD, false, arguments).await?;
-            bind(&channel, DEAD, DEAD, "").await
-        };
-        declared.await.map_err(|error| session.peer.error(&error))
+    /// Whether others than we send to it, so that signatures matter.
+    pub(super) const fn is_foreign(self) -> bool {
+        matches!(self, Self::Foreign)
     }
+
+    /// Declares it, what leads to it, and where its dead letters go, on a channel of its own.
+    pub(super) async fn declare(self, session: &Session) -> Result<(), BusError> {
+        session.declare_dead_letters().await?;
+        match self {
+            Self::Polling | Self::Foreign => shared_queue(session, &self.name()).await,
+            Self::Partition(_) => own_queue(session, &self.name()).await,
+        }
+    }
+}
+
+impl Topology {
+    /// The queues of `subscription`.
+    pub(super) fn queues(&self, subscription: Subscription) -> Vec<Queue> {
+        match subscription {
+            Subscription::Polling => vec![Queue::Polling],
+            Subscription::Metering => {
+                (0..self.queues).map(Queue::Partition).chain([Queue::Foreign]).collect()
+            }
+        }
+    }
+}
+
+/// Declares where dead letters go.
+pub(super) async fn declare_dead_letters(session: &Session) -> Result<(), BusError> {
+    let channel = open(session).await?;
+    let declared = async {
+        exchange(&channel, DEAD, ExchangeKind::Fanout, false).await?;
+        let arguments = table([("x-queue-type", text("quorum")), ("x-max-length", number(DEAD_LETTERS))]);
+        queue(&channel, DEAD, false, arguments).await?;
+        bind(&channel, DEAD, DEAD, "").await
+    };
+    declared.await.map_err(|error| session.peer.error(&error))
+}
+
+/// Declares a quorum queue of our own exchange whose routing key is its name.
+async fn own_queue(session: &Session, name: &str) -> Result<(), BusError> {
+    let channel = open(session).await?;
+    let declared = async {
+        exchange(&channel, NEPHOS, ExchangeKind::Topic, false).await?;
+        let arguments = table([
+            ("x-queue-type", text("quorum")),
+            ("x-single-active-consumer", AMQPValue::Boolean(true)),
+            ("x-delivery-limit", number(DELIVERY_LIMIT)),
+            ("x-dead-letter-exchange", text(DEAD)),
+            // At least once, which in turn needs this overflow behaviour.
+            ("x-dead-letter-strategy", text("at-least-once")),
+            ("x-overflow", text("reject-publish")),
+        ]);
+        queue(&channel, name, false, arguments).await?;
+        bind(&channel, name, NEPHOS, name).await
+    };
+    declared.await.map_err(|error| session.peer.error(&error))
 }
 
 /// Declares a queue of exchange `ceilometer` whose routing key is its name.

@@ -16,7 +16,7 @@ use super::broker::{Broker, send};
 use super::suite::bus_suite;
 use super::{RETRY, sample, samples, soon};
 
-const SECRET: &str = "change this for valid signing";
+pub(crate) const SECRET: &str = "change this for valid signing";
 
 pub(crate) fn connect(url: SecretString) -> Arc<dyn Bus> {
     let mut options = AmqpOptions::new(url, SECRET.to_owned().into(), "host-1");
@@ -59,7 +59,7 @@ pub(crate) fn header(properties: &BasicProperties, name: &str) -> String {
     }
 }
 
-fn metering(samples: &[nephos_model::Sample], secret: &str) -> Vec<u8> {
+pub(crate) fn metering(samples: &[nephos_model::Sample], secret: &str) -> Vec<u8> {
     let (message_id, unique_id) = (Uuid::new_v4(), Uuid::new_v4());
     let stamp =
         Stamp { publisher_id: "telemetry.publisher.other", message_id, unique_id, sent: Timestamp::EPOCH };

@@ -7,10 +7,10 @@ use std::time::Duration;
 use lapin::ExchangeKind;
 use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
-use nephos_bus::{Bus, BusError, Destination, Subscription};
+use nephos_bus::{Bus, BusError, Consumer, Destination, Subscription};
 
-use super::amqp::{connect, header, make, until_lost, until_ready};
-use super::broker::{Broker, Proxy};
+use super::amqp::{SECRET, connect, header, make, metering, until_lost, until_ready};
+use super::broker::{Broker, Proxy, send};
 use super::{RETRY, samples, soon};
 
 #[tokio::test]
@@ -159,6 +159,56 @@ async fn own_queues_of_another_form_are_a_refusal() {
     assert!(matches!(&error, BusError::Refused { .. }), "{error:?}");
     assert!(error.to_string().contains("nephos.samples.03"), "{error}");
     bus.publish(Destination::Polling, samples(1)).await.unwrap();
+}
+
+/// The partitions from which something comes within a while, each once.
+async fn partitions_read(consumer: &mut Box<dyn Consumer>) -> BTreeSet<u32> {
+    let mut partitions = BTreeSet::new();
+    while let Ok(delivery) = tokio::time::timeout(Duration::from_millis(500), consumer.next()).await {
+        let delivery = delivery.unwrap();
+        partitions.insert(delivery.partition());
+        delivery.ack().await.unwrap();
+    }
+    partitions
+}
+
+/// Sends a message to every partition, past a bus that would wait for the blocked one.
+async fn send_to_all_but(channel: &lapin::Channel, blocked: Option<u32>) {
+    for partition in (0..16).filter(|partition| Some(*partition) != blocked) {
+        let (body, key) = (metering(&samples(1), SECRET), format!("nephos.samples.{partition:02}"));
+        send(channel, "nephos", &key, &body, FieldTable::default()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_queue_that_cannot_be_read_holds_up_no_other_and_is_read_once_it_can_be() {
+    let exclusive = QueueDeclareOptions { exclusive: true, ..Default::default() };
+    let otherwise = QueueDeclareOptions { durable: true, ..Default::default() };
+    for options in [exclusive, otherwise] {
+        let broker = Broker::new().await;
+        let (blocking, blocker) = broker.channel().await;
+        blocker.queue_declare("nephos.samples.03".into(), options, FieldTable::default()).await.unwrap();
+        let bus = connect(broker.url());
+        until_ready(&bus).await;
+        let mut consumer = bus.subscribe(Subscription::Metering, 64).await.unwrap();
+        let all_but_one: BTreeSet<u32> = (0..16).filter(|partition| *partition != 3).collect();
+        for partition in &all_but_one {
+            broker.until_consumed(&format!("nephos.samples.{partition:02}")).await;
+        }
+        let (_connection, channel) = broker.channel().await;
+        // More than once: the stuck queue must not break in between either.
+        for _ in 0..3 {
+            send_to_all_but(&channel, Some(3)).await;
+            assert_eq!(partitions_read(&mut consumer).await, all_but_one);
+            assert_eq!(bus.ready(), Ok(()));
+        }
+        blocker.queue_delete("nephos.samples.03".into(), QueueDeleteOptions::default()).await.unwrap();
+        broker.until_consumed("nephos.samples.03").await;
+        send_to_all_but(&channel, None).await;
+        assert_eq!(partitions_read(&mut consumer).await, (0..16).collect());
+        soon("cancel", consumer.cancel()).await;
+        drop(blocking);
+    }
 }
 
 #[tokio::test]

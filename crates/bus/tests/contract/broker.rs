@@ -4,12 +4,13 @@
 use std::env;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base64::Engine;
 use futures_util::StreamExt;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
-    ConfirmSelectOptions,
+    ConfirmSelectOptions, QueueDeclareOptions,
 };
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
@@ -86,6 +87,23 @@ impl Broker {
     /// The HTTP API's view of a queue.
     pub(crate) async fn queue(&self, name: &str) -> Value {
         http("GET", &format!("/api/queues/{}/{name}", self.vhost), "").await
+    }
+
+    /// Waits until somebody reads a queue, or what may not be there yet.
+    pub(crate) async fn until_consumed(&self, name: &str) {
+        let (connection, _channel) = self.channel().await;
+        let passive = QueueDeclareOptions { passive: true, ..Default::default() };
+        let consumed = async {
+            loop {
+                // A queue that is not there costs the channel.
+                let channel = connection.create_channel().await.unwrap();
+                match channel.queue_declare(name.into(), passive, FieldTable::default()).await {
+                    Ok(queue) if queue.consumer_count() > 0 => return,
+                    _ => tokio::time::sleep(Duration::from_millis(20)).await,
+                }
+            }
+        };
+        super::soon(name, consumed).await;
     }
 
     /// The next message of a queue, waited for.

@@ -116,10 +116,10 @@ async fn own_queue(session: &Session, name: &str) -> Result<(), BusError> {
             ("x-queue-type", text("quorum")),
             ("x-single-active-consumer", AMQPValue::Boolean(true)),
             ("x-delivery-limit", number(DELIVERY_LIMIT)),
+            // Not with the strategy "at-least-once": in RabbitMQ 3.10, which Debian 12 has, its workers are started too
+            // late after a restart and end for good when a queue is deleted, and then no queue that names it has a
+            // leader any more. Whatever consumers themselves give up is dead-lettered with a confirm anyway.
             ("x-dead-letter-exchange", text(DEAD)),
-            // At least once, which in turn needs this overflow behaviour.
-            ("x-dead-letter-strategy", text("at-least-once")),
-            ("x-overflow", text("reject-publish")),
         ]);
         queue(&channel, name, false, arguments).await?;
         bind(&channel, name, NEPHOS, name).await

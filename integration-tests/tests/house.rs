@@ -41,6 +41,7 @@ const IMPURE: &[&str] = &["tokio", "sqlx", "reqwest", "axum", "lapin", "rand", "
 /// Drivers, and the only rooms that may name them.
 const DRIVERS: &[(&str, &[&str])] = &[
     ("lapin", &["nephos-bus"]),
+    ("object_store", &["nephos-metric-store"]),
     ("sqlx", &["nephos-sql"]),
     ("axum", &["nephos-api", "nephos-observe", "nephos-metric-store"]),
     (

@@ -12,10 +12,14 @@ use std::time::Duration;
 
 use crate::contract::StoreError;
 
+mod fs;
 mod local;
+mod object;
+mod place;
 
-#[expect(unused_imports)]
 pub(crate) use local::LocalDisk;
+pub use object::{ObjectPlace, S3Options};
+pub use place::Place;
 
 /// The files of one shard. All calls block; all that changes something is durable when it returns.
 pub(crate) trait Disk: Debug + Send + Sync {

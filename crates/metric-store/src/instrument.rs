@@ -62,3 +62,13 @@ pub(crate) fn segment_written(cause: &'static str, bytes: u64, took: Duration) {
 pub(crate) fn damage() {
     counter!("nephos_store_damage_total").increment(1);
 }
+
+/// A request to an object store was answered, or failed.
+pub(crate) fn object_called(operation: &'static str, succeeded: bool, took: Duration) {
+    counter!("nephos_store_object_requests_total", "operation" => operation).increment(1);
+    if !succeeded {
+        counter!("nephos_store_object_errors_total", "operation" => operation).increment(1);
+    }
+    histogram!("nephos_store_object_request_duration_seconds", "operation" => operation)
+        .record(took.as_secs_f64());
+}

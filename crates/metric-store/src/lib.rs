@@ -52,6 +52,7 @@ pub use contract::{
     AppendReport, Batch, Calendar, MetricStore, Resample, Run, RunRef, Series, SeriesPoints, SeriesRequest,
     StoreError, StoreStatistics,
 };
+pub use disk::{ObjectPlace, Place, S3Options};
 pub use options::{Limits, StoreOptions};
 pub use remote::{Owner, OwnerLookup, RemoteOptions, RemoteStore};
 pub use routes::routes;

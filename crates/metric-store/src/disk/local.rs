@@ -1,32 +1,52 @@
 //! A folder.
 
-use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{BufWriter, ErrorKind, Write};
-use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::fmt::Debug;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use uuid::Uuid;
+
+use super::fs::{Fs, FsFile, StdFs};
 use super::{Blob, BlobWriter, Disk, LogFile, Succession};
 use crate::contract::StoreError;
-use crate::files::{create_folder, free_bytes, io_error, remove, rename, sync_folder};
+use crate::files::io_error;
 use crate::options::RETRY_AFTER;
 
 /// Ending of files that are not finished.
 const UNFINISHED: &str = "tmp";
+/// Bytes gathered before a large file is written to.
+const BUFFER: usize = 1 << 18;
 
 /// The files of a shard in a folder of their own.
 #[derive(Debug)]
-pub(crate) struct LocalDisk {
+pub(crate) struct LocalDisk<F = StdFs> {
+    fs: Arc<F>,
     folder: PathBuf,
+    /// Part of the names of our unfinished files: on shared storage another process may write to the same folder.
+    writer: Uuid,
+    /// Whether what owners before us never finished was removed.
+    tidied: AtomicBool,
 }
 
 impl LocalDisk {
-    /// Creates the folder if it is not there, and forgets what was never finished.
+    /// Creates the folder if it is not there.
     pub(crate) fn open(folder: PathBuf) -> Result<Self, StoreError> {
-        create_folder(&folder)?;
-        Ok(Self { folder })
+        Self::on(Arc::new(StdFs), folder)
+    }
+}
+
+impl<F: Fs> LocalDisk<F> {
+    /// The same on another file system.
+    pub(crate) fn on(fs: Arc<F>, folder: PathBuf) -> Result<Self, StoreError> {
+        fs.create_folder(&folder).map_err(io_error("create folder", &folder))?;
+        let disk = Self { fs, folder, writer: Uuid::new_v4(), tidied: AtomicBool::new(false) };
+        if let Some(parent) = disk.folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            disk.fs.sync_folder(parent).map_err(io_error("sync folder", parent))?;
+        }
+        Ok(disk)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -34,27 +54,60 @@ impl LocalDisk {
     }
 
     fn unfinished(&self, name: &str) -> PathBuf {
-        self.folder.join(format!("{name}.{}.{UNFINISHED}", std::process::id()))
+        self.folder.join(format!("{name}.{}.{UNFINISHED}", self.writer.simple()))
+    }
+
+    /// Starts a file that is not seen yet. One of this name can only be left of a failed attempt of ours.
+    fn start(&self, path: &Path) -> Result<F::File, StoreError> {
+        remove(self.fs.as_ref(), path)?;
+        self.fs.create(path).map_err(io_error("create", path))
+    }
+
+    fn sync_folder(&self) -> Result<(), StoreError> {
+        self.fs.sync_folder(&self.folder).map_err(io_error("sync folder", &self.folder))
+    }
+
+    /// Removes what owners before us never finished. They have lost the shard: whatever they still do will fail.
+    fn tidy(&self) -> Result<(), StoreError> {
+        if self.tidied.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let ours = format!(".{}.{UNFINISHED}", self.writer.simple());
+        for name in self.fs.list(&self.folder).map_err(io_error("list", &self.folder))? {
+            if is_unfinished(&name) && !name.ends_with(&ours) {
+                remove(self.fs.as_ref(), &self.path(&name))?;
+            }
+        }
+        Ok(())
     }
 }
 
-impl Disk for LocalDisk {
+fn is_unfinished(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(_, ending)| ending == UNFINISHED)
+}
+
+/// Removes a file; a missing one is fine.
+fn remove(fs: &impl Fs, path: &Path) -> Result<(), StoreError> {
+    match fs.remove(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+impl<F: Fs> Disk for LocalDisk<F> {
     fn describe(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
 
     fn list(&self) -> Result<Vec<String>, StoreError> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&self.folder).map_err(io_error("list", &self.folder))? {
-            let name = entry.map_err(io_error("list", &self.folder))?.file_name();
-            names.extend(name.to_str().filter(|name| !name.ends_with(UNFINISHED)).map(str::to_owned));
-        }
+        let mut names = self.fs.list(&self.folder).map_err(io_error("list", &self.folder))?;
+        names.retain(|name| !is_unfinished(name));
         Ok(names)
     }
 
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.path(name);
-        match fs::read(&path) {
+        match self.fs.read(&path) {
             Ok(content) => Ok(Some(content)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(io_error("read", &path)(error)),
@@ -62,57 +115,82 @@ impl Disk for LocalDisk {
     }
 
     fn create(&self, name: &str, content: &[u8]) -> Result<bool, StoreError> {
-        let (path, unfinished) = (self.path(name), self.unfinished(name));
-        let mut file = File::create(&unfinished).map_err(io_error("create", &unfinished))?;
-        let written = file.write_all(content).and_then(|()| file.sync_all());
+        let path = self.path(name);
+        // Several threads may try at once, each with a file of its own.
+        let unfinished = self.unfinished(&format!("{name}.{}", Uuid::new_v4().simple()));
+        let mut file = self.start(&unfinished)?;
+        let written = file.append(content).and_then(|()| file.sync());
         // A link, unlike a rename, fails where there is something already.
-        let linked = match written {
-            Ok(()) => fs::hard_link(&unfinished, &path),
-            Err(error) => Err(error),
-        };
-        remove(&unfinished)?;
+        let linked = written.and_then(|()| self.fs.link(&unfinished, &path));
+        let removed = remove(self.fs.as_ref(), &unfinished);
         match linked {
-            Ok(()) => sync_folder(&self.folder).map(|()| true),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            // Both names are durable now: a copy that could not be removed goes with the next owner.
+            Ok(()) => self.sync_folder().and(removed).map(|()| true),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => removed.map(|()| false),
             Err(error) => Err(io_error("write", &path)(error)),
         }
     }
 
     fn writer(&self, name: &str) -> Result<Box<dyn BlobWriter>, StoreError> {
         let unfinished = self.unfinished(name);
-        let file = File::create(&unfinished).map_err(io_error("create", &unfinished))?;
-        let file = BufWriter::with_capacity(1 << 18, file);
-        Ok(Box::new(LocalWriter { place: self.path(name), unfinished, file, finished: false }))
+        let file = self.start(&unfinished)?;
+        Ok(Box::new(LocalWriter {
+            fs: Arc::clone(&self.fs),
+            folder: self.folder.clone(),
+            place: self.path(name),
+            unfinished,
+            file,
+            buffer: Vec::with_capacity(BUFFER),
+            finished: false,
+        }))
     }
 
     fn open(&self, name: &str) -> Result<Arc<dyn Blob>, StoreError> {
         let path = self.path(name);
-        let file = File::open(&path).map_err(io_error("open", &path))?;
-        let len = file.metadata().map_err(io_error("read", &path))?.len();
+        let file = self.fs.open(&path).map_err(io_error("open", &path))?;
+        let len = file.len().map_err(io_error("read", &path))?;
         Ok(Arc::new(LocalBlob { path, file, len }))
     }
 
     fn remove(&self, name: &str) -> Result<(), StoreError> {
-        remove(&self.path(name))
+        remove(self.fs.as_ref(), &self.path(name))
     }
 
     fn log(&self, name: &str, succession: Arc<dyn Succession>) -> Result<Box<dyn LogFile>, StoreError> {
+        self.tidy()?;
         let path = self.path(name);
-        // Appending: a write after a cut goes to the new end.
-        let file = OpenOptions::new().create_new(true).append(true).open(&path);
-        let file = file.map_err(io_error("create", &path))?;
-        sync_folder(&self.folder)?;
-        let folder = self.folder.clone();
-        Ok(Box::new(LocalLog { folder, path, file, len: 0, torn: false, succession }))
+        let file = self.fs.create(&path).map_err(io_error("create", &path))?;
+        if !file.try_lock().map_err(io_error("lock", &path))? {
+            return Err(StoreError::NoOwner { retry_after: RETRY_AFTER });
+        }
+        self.sync_folder()?;
+        let (fs, folder) = (Arc::clone(&self.fs), self.folder.clone());
+        Ok(Box::new(LocalLog { fs, folder, path, file, len: 0, torn: false, over: false, succession }))
     }
 
-    fn fence(&self, _name: &str) -> Result<(), StoreError> {
-        // A writer looks for a newer manifest after each sync, and this process's is there by now.
-        Ok(())
+    fn fence(&self, name: &str) -> Result<(), StoreError> {
+        // The writer looks for a newer manifest after each sync, and this process's is there by now: it will answer
+        // nothing with success any more. But one append may be under way, and what it writes must not appear in a
+        // log that was read already. A writer holds a lock for as long as its process has the file open.
+        let path = self.path(name);
+        let file = match self.fs.open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(io_error("open", &path)(error)),
+        };
+        if file.try_lock().unwrap_or(false) {
+            return Ok(());
+        }
+        // It lives: leave its file to it, and put a copy in the place.
+        let content = self.fs.read(&path).map_err(io_error("read", &path))?;
+        let mut copy = self.writer(name)?;
+        copy.write(&content)?;
+        copy.finish()
     }
 
     fn free_bytes(&self) -> Result<Option<u64>, StoreError> {
-        free_bytes(&self.folder).map(Some)
+        let free = self.fs.free_bytes(&self.folder);
+        free.map(Some).map_err(io_error("read free space of", &self.folder))
     }
 
     fn commit_window(&self) -> Duration {
@@ -121,81 +199,98 @@ impl Disk for LocalDisk {
 }
 
 #[derive(Debug)]
-struct LocalBlob {
+struct LocalBlob<T> {
     path: PathBuf,
-    file: File,
+    file: T,
     len: u64,
 }
 
-impl Blob for LocalBlob {
+impl<T: FsFile> Blob for LocalBlob<T> {
     fn len(&self) -> u64 {
         self.len
     }
 
     fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, StoreError> {
         if offset.checked_add(len as u64).is_none_or(|end| end > self.len) {
-            let source = std::io::Error::from(ErrorKind::UnexpectedEof);
-            return Err(io_error("read", &self.path)(source));
+            return Err(io_error("read", &self.path)(ErrorKind::UnexpectedEof.into()));
         }
         let mut buffer = vec![0; len];
-        self.file.read_exact_at(&mut buffer, offset).map_err(io_error("read", &self.path))?;
+        self.file.read_at(&mut buffer, offset).map_err(io_error("read", &self.path))?;
         Ok(buffer)
     }
 }
 
 #[derive(Debug)]
-struct LocalWriter {
+struct LocalWriter<F: Fs> {
+    fs: Arc<F>,
+    folder: PathBuf,
     place: PathBuf,
     unfinished: PathBuf,
-    file: BufWriter<File>,
+    file: F::File,
+    buffer: Vec<u8>,
     finished: bool,
 }
 
-impl BlobWriter for LocalWriter {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.file.write_all(bytes).map_err(io_error("write", &self.unfinished))
-    }
-
-    fn finish(mut self: Box<Self>) -> Result<(), StoreError> {
-        let synced = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
-        synced.map_err(io_error("write", &self.unfinished))?;
-        rename(&self.unfinished, &self.place)?;
-        self.finished = true;
+impl<F: Fs> LocalWriter<F> {
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.append(&self.buffer)?;
+        self.buffer.clear();
         Ok(())
     }
 }
 
-impl Drop for LocalWriter {
+impl<F: Fs> BlobWriter for LocalWriter<F> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut written = Ok(());
+        if self.buffer.len() + bytes.len() > BUFFER {
+            written = self.flush();
+        }
+        if bytes.len() < BUFFER {
+            self.buffer.extend_from_slice(bytes);
+        } else {
+            written = written.and_then(|()| self.file.append(bytes));
+        }
+        written.map_err(io_error("write", &self.unfinished))
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<(), StoreError> {
+        let synced = self.flush().and_then(|()| self.file.sync());
+        synced.map_err(io_error("write", &self.unfinished))?;
+        self.fs.rename(&self.unfinished, &self.place).map_err(io_error("rename to", &self.place))?;
+        self.finished = true;
+        self.fs.sync_folder(&self.folder).map_err(io_error("sync folder", &self.folder))
+    }
+}
+
+impl<F: Fs> Drop for LocalWriter<F> {
     fn drop(&mut self) {
-        let removed = if self.finished { Ok(()) } else { remove(&self.unfinished) };
+        let removed = if self.finished { Ok(()) } else { remove(self.fs.as_ref(), &self.unfinished) };
         if let Err(error) = removed {
             tracing::warn!(error = %error, "an unfinished file stays until the next start");
         }
     }
 }
 
-struct LocalLog {
+#[derive(Debug)]
+struct LocalLog<F: Fs> {
+    fs: Arc<F>,
     folder: PathBuf,
     path: PathBuf,
-    file: File,
+    file: F::File,
     /// Bytes known to be durable.
     len: u64,
     /// A failed write may have left bytes behind `len`: they must go before anything else is written, or a restart
     /// would read what was answered with an error in front of what was answered with success.
     torn: bool,
+    /// The shard was taken over.
+    over: bool,
     succession: Arc<dyn Succession>,
 }
 
-impl fmt::Debug for LocalLog {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LocalLog").field("path", &self.path).field("len", &self.len).finish_non_exhaustive()
-    }
-}
-
-impl LocalLog {
+impl<F: Fs> LocalLog<F> {
     fn mend(&mut self) -> Result<(), StoreError> {
         if self.torn {
-            let cut = self.file.set_len(self.len).and_then(|()| self.file.sync_all());
+            let cut = self.file.set_len(self.len).and_then(|()| self.file.sync());
             cut.map_err(io_error("cut", &self.path))?;
             self.torn = false;
         }
@@ -207,7 +302,7 @@ impl LocalLog {
     fn taken_over(&self) -> Result<bool, StoreError> {
         for ahead in 1.. {
             let path = self.folder.join(self.succession.manifest(ahead));
-            match fs::read(&path) {
+            match self.fs.read(&path) {
                 Ok(manifest) if self.succession.is_ours(&manifest) => {}
                 Ok(_) => return Ok(true),
                 Err(error) if error.kind() == ErrorKind::NotFound => break,
@@ -218,10 +313,13 @@ impl LocalLog {
     }
 }
 
-impl LogFile for LocalLog {
+impl<F: Fs> LogFile for LocalLog<F> {
     fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        if self.over {
+            return Err(StoreError::NoOwner { retry_after: RETRY_AFTER });
+        }
         self.mend()?;
-        if let Err(error) = self.file.write_all(bytes).and_then(|()| self.file.sync_data()) {
+        if let Err(error) = self.file.append(bytes).and_then(|()| self.file.sync()) {
             self.torn = true;
             // If the cut fails too, the next append tries it again before it writes.
             if let Err(cut) = self.mend() {
@@ -230,6 +328,7 @@ impl LogFile for LocalLog {
             return Err(io_error("write", &self.path)(error));
         }
         self.len += bytes.len() as u64;
-        if self.taken_over()? { Err(StoreError::NoOwner { retry_after: RETRY_AFTER }) } else { Ok(()) }
+        self.over = self.taken_over()?;
+        if self.over { Err(StoreError::NoOwner { retry_after: RETRY_AFTER }) } else { Ok(()) }
     }
 }

@@ -9,11 +9,10 @@ use std::sync::atomic::Ordering;
 use nephos_model::{Clock, MetricId, Timestamp};
 
 use crate::contract::StoreError;
-use crate::files::remove;
 use crate::head::MetricState;
 use crate::instrument;
-use crate::log::{list_logs, log_path};
-use crate::pack::{seal_and_pack, unpackable};
+use crate::log::{LogKey, list_logs};
+use crate::pack::{Columns, seal_and_pack, unpackable};
 use crate::segment::{Segment, SegmentWriter};
 use crate::shard::Shard;
 
@@ -33,36 +32,22 @@ enum Copied {
 }
 
 /// Writes a segment and forgets the log files before `log_from`.
-pub(crate) fn checkpoint(shard: &Shard, log_from: u64, clock: &dyn Clock) -> Result<(), StoreError> {
+pub(crate) fn checkpoint(shard: &Shard, log_from: LogKey, clock: &dyn Clock) -> Result<(), StoreError> {
     let start = clock.monotonic();
-    let mut manifest = shard.manifest();
+    let mut live = shard.live();
     if shard.is_closing() {
         return Err(StoreError::Closed);
     }
     let changed = changed_metrics(shard);
     if !changed.is_empty() {
-        let number = manifest.next_segment;
-        let mut writer = SegmentWriter::create(&shard.folder, shard.number, number)?;
-        let mut written = Vec::with_capacity(changed.len());
-        for ids in changed.chunks(BATCH) {
-            if shard.is_closing() {
-                return Err(StoreError::Closed);
-            }
-            for (metric, copy) in copies(shard, ids) {
-                written.push(write_one(shard, &mut writer, metric, copy)?);
-            }
-        }
-        let size = writer.finish()?;
-        let segment = Arc::new(Segment::open(&shard.folder, shard.number, number)?);
-        let mut next = manifest.clone();
-        next.segments.push(number);
-        next.next_segment += 1;
-        next.log_from = log_from;
+        let name = live.next_segment();
+        let (size, written) = write_segment(shard, &name, &changed)?;
+        let segment = Arc::new(Segment::open(Arc::clone(&shard.disk), shard.number, &name, &shard.damage)?);
+        let mut next = live.now().clone();
+        next.segments.push(name);
+        next.set_log_from(log_from);
         next.commit = shard.head().commit;
-        // Should this fail, the new manifest may be in force all the same: its segment's number is not used again.
-        manifest.next_segment += 1;
-        next.store(&shard.folder)?;
-        *manifest = next;
+        live.replace(next)?;
         let mut segments = shard.segments().as_ref().clone();
         segments.push(segment);
         shard.set_segments(segments);
@@ -71,24 +56,39 @@ pub(crate) fn checkpoint(shard: &Shard, log_from: u64, clock: &dyn Clock) -> Res
         }
         shard.retained.store(shard.head().raw_bytes(), Ordering::Relaxed);
         instrument::segment_written("checkpoint", size, clock.monotonic().saturating_sub(start));
-    } else if log_from > manifest.log_from {
-        let mut next = manifest.clone();
-        next.log_from = log_from;
+    } else if log_from > live.now().log_from() {
+        let mut next = live.now().clone();
+        next.set_log_from(log_from);
         next.commit = shard.head().commit;
-        next.store(&shard.folder)?;
-        *manifest = next;
+        live.replace(next)?;
     }
-    for seq in list_logs(&shard.folder)?.into_iter().take_while(|seq| *seq < log_from) {
-        remove(&log_path(&shard.folder, seq))?;
+    let disk = shard.disk.as_ref();
+    for key in list_logs(disk)?.into_iter().take_while(|key| *key < log_from) {
+        disk.remove(&key.name())?;
     }
     Ok(())
+}
+
+fn write_segment(shard: &Shard, name: &str, changed: &[MetricId]) -> Result<(u64, Vec<Written>), StoreError> {
+    let mut writer = SegmentWriter::create(&shard.disk, shard.number, name)?;
+    let mut written = Vec::with_capacity(changed.len());
+    let mut scratch = Columns::default();
+    for ids in changed.chunks(BATCH) {
+        if shard.is_closing() {
+            return Err(StoreError::Closed);
+        }
+        for (metric, copy) in copies(shard, ids) {
+            written.push(write_one(shard, &mut writer, metric, copy, &mut scratch)?);
+        }
+    }
+    Ok((writer.finish()?, written))
 }
 
 /// Metrics that segments do not hold as they are, ascending.
 fn changed_metrics(shard: &Shard) -> Vec<MetricId> {
     let head = shard.head();
     let changed =
-        head.metrics.iter().filter(|(_, state)| state.commit > state.stored).map(|(metric, _)| *metric);
+        head.metrics.iter().filter(|(_, state)| state.commit > state.stored).map(|(metric, _)| metric);
     let mut ids: Vec<MetricId> = changed.chain(head.deleted.keys().copied()).collect();
     drop(head);
     ids.sort_unstable();
@@ -99,7 +99,7 @@ fn changed_metrics(shard: &Shard) -> Vec<MetricId> {
 fn copies(shard: &Shard, ids: &[MetricId]) -> Vec<(MetricId, Copied)> {
     let head = shard.head();
     ids.iter()
-        .filter_map(|metric| match (head.metrics.get(metric), head.deleted.get(metric)) {
+        .filter_map(|metric| match (head.metrics.get(*metric), head.deleted.get(metric)) {
             (Some(state), _) => Some((*metric, Copied::Live(Box::new(state.clone())))),
             (None, Some(commit)) => Some((*metric, Copied::Deleted { commit: *commit })),
             (None, None) => None,
@@ -112,6 +112,7 @@ fn write_one(
     writer: &mut SegmentWriter,
     metric: MetricId,
     copy: Copied,
+    scratch: &mut Columns,
 ) -> Result<Written, StoreError> {
     match copy {
         Copied::Deleted { commit } => {
@@ -119,7 +120,8 @@ fn write_one(
             Ok(Written::Deleted { metric, commit })
         }
         Copied::Live(mut state) => {
-            let content = seal_and_pack(&mut state).map_err(|error| unpackable(&shard.folder, error))?;
+            let content = seal_and_pack(&mut state, scratch);
+            let content = content.map_err(|error| unpackable(&shard.disk.describe(""), error))?;
             writer.push(metric, state.commit, Some(&content))?;
             let MetricState { commit, born_after, sealed, .. } = *state;
             Ok(Written::Sealed { metric, commit, born_after, sealed })
@@ -143,7 +145,7 @@ fn settle(shard: &Shard, written: &[Written]) {
                 }
                 // Not if it was deleted and born again meanwhile.
                 let same_life = |state: &&mut MetricState| state.born_after == *born_after;
-                if let Some(state) = head.metrics.get_mut(metric).filter(same_life) {
+                if let Some(state) = head.metrics.get_mut(*metric).filter(same_life) {
                     state.stored = *commit;
                     if state.sealed < *sealed {
                         state.seal(*sealed);
@@ -156,22 +158,24 @@ fn settle(shard: &Shard, written: &[Written]) {
 
 #[cfg(test)]
 mod tests {
-    use nephos_model::{Granularity, ManualClock, Measure};
+    use nephos_model::{Granularity, Measure};
     use nephos_timeseries::{AggregationMethod, ArchivePolicy, PolicyItem, Stat};
 
     use super::*;
-    use crate::contract::Run;
-    use crate::options::StoreOptions;
+    use crate::batch::Batch;
+    use crate::disk::LocalDisk;
 
-    fn run(metric: MetricId, times: impl IntoIterator<Item = i64>) -> Run {
+    fn run(metric: MetricId, times: impl IntoIterator<Item = i64>) -> Batch {
         let policy = ArchivePolicy {
             name: "p".to_owned(),
             back_window: 0,
             definition: vec![PolicyItem { granularity: Granularity::from_secs(60).unwrap(), points: None }],
             methods: vec![AggregationMethod::plain(Stat::Mean)],
         };
-        let measures = times.into_iter().map(|at| Measure::new(Timestamp::from_secs(at), 1.0)).collect();
-        Run { metric, policy: Arc::new(policy), measures }
+        let mut batch = Batch::default();
+        let measures = times.into_iter().map(|at| Measure::new(Timestamp::from_secs(at), 1.0));
+        batch.push(metric, &Arc::new(policy), measures);
+        batch
     }
 
     /// A shard with one metric, which changes after it was copied and before the copy counts.
@@ -179,15 +183,17 @@ mod tests {
         change: impl Fn(&mut crate::head::Head, MetricId),
     ) -> (tempfile::TempDir, Arc<Shard>, MetricId) {
         let folder = tempfile::tempdir().unwrap();
-        let options = StoreOptions::new(folder.path(), Arc::new(ManualClock::new(Timestamp::EPOCH)));
-        let (shard, _log) = Shard::open(&options, 0).unwrap();
+        let disk = Arc::new(LocalDisk::open(folder.path().to_owned()).unwrap());
+        let (shard, _log) = Shard::open(disk, 0).unwrap();
         let metric = MetricId::random();
-        shard.head_mut().append(1, run(metric, [0, 60, 120]));
-        let mut writer = SegmentWriter::create(&shard.folder, 0, 1).unwrap();
+        shard.head_mut().append(1, &run(metric, [0, 60, 120]));
+        let mut writer = SegmentWriter::create(&shard.disk, 0, "segment-x.nseg").unwrap();
         let copied = copies(&shard, &[metric]);
         change(&mut shard.head_mut(), metric);
-        let written = copied.into_iter().map(|(metric, copy)| write_one(&shard, &mut writer, metric, copy));
-        settle(&shard, &written.collect::<Result<Vec<_>, _>>().unwrap());
+        let mut scratch = Columns::default();
+        let mut write = |(metric, copy)| write_one(&shard, &mut writer, metric, copy, &mut scratch).unwrap();
+        let written: Vec<_> = copied.into_iter().map(&mut write).collect();
+        settle(&shard, &written);
         (folder, shard, metric)
     }
 
@@ -195,10 +201,10 @@ mod tests {
     fn a_metric_born_again_while_its_former_life_was_written_keeps_its_measures() {
         let (_folder, shard, metric) = overtaken(|head, metric| {
             head.delete(2, metric);
-            head.append(3, run(metric, [0, 10]));
+            head.append(3, &run(metric, [0, 10]));
         });
         let head = shard.head();
-        let state = &head.metrics[&metric];
+        let state = head.metrics.get(metric).unwrap();
         assert_eq!((state.raw.len(), state.stored, state.sealed), (2, 0, Timestamp::MIN));
         assert_eq!(head.deleted.get(&metric), Some(&2), "the deletion is not in a segment yet");
     }
@@ -206,11 +212,12 @@ mod tests {
     #[test]
     fn a_metric_that_changed_while_it_was_written_is_written_again() {
         let (_folder, shard, metric) = overtaken(|head, metric| {
-            head.append(2, run(metric, [130, 180]));
+            head.append(2, &run(metric, [130, 180]));
         });
         assert_eq!(changed_metrics(&shard), [metric]);
         let head = shard.head();
-        let left: Vec<i64> = head.metrics[&metric].raw.timestamps.iter().map(|at| at.as_secs()).collect();
+        let raw = &head.metrics.get(metric).unwrap().raw;
+        let left: Vec<i64> = raw.iter().map(|measure| measure.timestamp.as_secs()).collect();
         assert_eq!(left, [120, 130, 180], "what the segment has is no longer in memory, the rest is");
     }
 }

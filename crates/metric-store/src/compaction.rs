@@ -6,17 +6,15 @@
 
 use std::iter::Peekable;
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 
 use nephos_model::{Clock, Granularity, Timestamp};
 use nephos_timeseries::{BucketColumns, decode_columns};
 
 use crate::contract::StoreError;
-use crate::files::remove;
 use crate::instrument;
 use crate::pack::{CHUNK_ROWS, pack_chunks, unpackable};
-use crate::segment::{ChunkRef, Content, Entry, EntryData, PackedChunk, Segment, SegmentWriter};
+use crate::segment::{Block, ChunkRef, Content, Entry, PackedChunk, Segment, SegmentWriter};
 use crate::shard::Shard;
 
 /// So many neighbours of about one size are merged.
@@ -42,7 +40,7 @@ fn next_range(segments: &[Arc<Segment>], full: bool) -> Option<Range<usize>> {
     segments.chunk_by(|left, right| left.is_broken() == right.is_broken()).find_map(|part| {
         let range = start..start + part.len();
         start = range.end;
-        let sizes: Vec<u64> = part.iter().map(|segment| segment.size).collect();
+        let sizes: Vec<u64> = part.iter().map(|segment| segment.size()).collect();
         match (part.first()?.is_broken(), full) {
             (true, _) => None,
             (false, true) => Some(range),
@@ -79,12 +77,12 @@ fn merge(
 ) -> Result<(), StoreError> {
     let start = clock.monotonic();
     let sources = segments.get(range.clone()).unwrap_or_default();
-    let mut manifest = shard.manifest();
+    let mut live = shard.live();
     if shard.is_closing() {
         return Err(StoreError::Closed);
     }
-    let number = manifest.next_segment;
-    let mut writer = SegmentWriter::create(&shard.folder, shard.number, number)?;
+    let name = live.next_segment();
+    let mut writer = SegmentWriter::create(&shard.disk, shard.number, &name)?;
     let mut merger = Merger { shard, oldest: range.start == 0, cursors: Vec::with_capacity(sources.len()) };
     for segment in sources {
         merger.cursors.push((segment, segment.entries(&shard.damage).peekable()));
@@ -100,27 +98,25 @@ fn merge(
         // Found just now: the next round goes around it.
         return Ok(());
     }
-    let size = writer.finish()?;
-    let merged = Arc::new(Segment::open(&shard.folder, shard.number, number)?);
-
-    let gone: Vec<u64> = sources.iter().map(|segment| segment.number).collect();
-    let mut next = manifest.clone();
+    let mut next = live.now().clone();
     // A segment that could not be opened keeps its place in the manifest.
-    let at = next.segments.iter().position(|number| gone.contains(number)).unwrap_or(0);
-    next.segments.retain(|number| !gone.contains(number));
-    next.segments.insert(at.min(next.segments.len()), number);
-    next.next_segment += 1;
-    // Should this fail, the new manifest may be in force all the same: its segment's number is not used again.
-    manifest.next_segment += 1;
-    next.store(&shard.folder)?;
-    *manifest = next;
-    let mut live = segments.to_vec();
-    live.splice(range, [merged]);
-    shard.set_segments(live);
-    for segment in sources {
-        remove(&segment.path)?;
-    }
-    instrument::segment_written("compaction", size, clock.monotonic().saturating_sub(start));
+    let gone = |name: &String| sources.iter().any(|segment| segment.name == *name);
+    let at = next.segments.iter().position(gone).unwrap_or(0);
+    next.segments.retain(|name| !gone(name));
+    let merged = if writer.metrics() == 0 {
+        None
+    } else {
+        let size = writer.finish()?;
+        instrument::segment_written("compaction", size, clock.monotonic().saturating_sub(start));
+        next.segments.insert(at.min(next.segments.len()), name.clone());
+        let disk = Arc::clone(&shard.disk);
+        Some(Arc::new(Segment::open(disk, shard.number, &name, &shard.damage)?))
+    };
+    live.replace(next)?;
+    let mut current = segments.to_vec();
+    current.splice(range, merged);
+    shard.set_segments(current);
+    sources.iter().for_each(|segment| segment.doom());
     Ok(())
 }
 
@@ -152,32 +148,33 @@ impl<'a, I: Iterator<Item = Entry>> Merger<'a, I> {
         entries: &[(&Arc<Segment>, Entry)],
     ) -> Result<(), StoreError> {
         let Some((newest_segment, newest)) = entries.last() else { return Ok(()) };
-        let Some(data) = &newest.data else {
+        let Some(block) = &newest.data else {
             // Older segments may still hold the metric.
             return if self.oldest { Ok(()) } else { writer.push(newest.metric, newest.commit, None) };
         };
         // What is not in the head was deleted, and a newer segment or the log says so.
         let Some(kept_from) = self.kept_from(newest) else { return Ok(()) };
-        let state = newest_segment.read(data.state_offset, data.state_len as usize)?;
+        let state = newest_segment.state(block)?.into_owned();
         let mut granularities = Vec::with_capacity(kept_from.len());
         for (granularity, first_kept) in kept_from {
-            let chunks = entries.iter().filter(|(_, entry)| entry.commit > data.born_after);
-            let chunks = chunks.flat_map(|(segment, entry)| {
-                chunks_of(entry.data.as_ref(), granularity).map(move |chunk| (*segment, chunk))
+            let alive = entries.iter().filter(|(_, entry)| entry.commit > block.born_after);
+            let blocks = alive.filter_map(|(segment, entry)| Some((*segment, entry.data.as_ref()?)));
+            let chunks = blocks.flat_map(|(segment, block)| {
+                block.chunks(granularity).iter().map(move |chunk| (segment, block, *chunk))
             });
-            let joined = join(&self.shard.folder, chunks.filter(|(_, chunk)| chunk.last >= first_kept))?;
+            let joined = join(chunks.filter(|(_, _, chunk)| chunk.last >= first_kept))?;
             if !joined.is_empty() {
                 granularities.push((granularity, joined));
             }
         }
-        let content = Content { born_after: data.born_after, granularities, state };
+        let content = Content { born_after: block.born_after, granularities, state };
         writer.push(newest.metric, newest.commit, Some(&content))
     }
 
     /// Granularities of a metric that lives, and the oldest bucket of each that is still kept.
     fn kept_from(&self, newest: &Entry) -> Option<Vec<(Granularity, Timestamp)>> {
         let head = self.shard.head();
-        let state = head.metrics.get(&newest.metric)?;
+        let state = head.metrics.get(newest.metric)?;
         // Born again since: this is the former life.
         if newest.commit <= state.born_after {
             return None;
@@ -187,44 +184,36 @@ impl<'a, I: Iterator<Item = Entry>> Merger<'a, I> {
     }
 }
 
-/// Chunks of one granularity, in the order of time.
-pub(crate) fn chunks_of(
-    data: Option<&EntryData>,
-    granularity: Granularity,
-) -> impl Iterator<Item = ChunkRef> + '_ {
-    let of_it = data.and_then(|data| data.granularities.iter().find(|(its, _)| *its == granularity));
-    of_it.into_iter().flat_map(|(_, chunks)| chunks.iter().copied())
-}
-
 /// Copies large chunks, joins small ones. A damaged chunk is copied as it is: reading it names the damage.
 fn join<'a>(
-    folder: &Path,
-    chunks: impl Iterator<Item = (&'a Arc<Segment>, ChunkRef)>,
+    chunks: impl Iterator<Item = (&'a Arc<Segment>, &'a Block, ChunkRef)>,
 ) -> Result<Vec<PackedChunk>, StoreError> {
     let mut joined = Vec::new();
     let mut open = BucketColumns::default();
-    for (segment, chunk) in chunks {
-        let bytes = segment.read(chunk.offset, chunk.len as usize)?;
+    for (segment, block, chunk) in chunks {
+        let bytes = segment.chunk(block, chunk)?;
         let large = open.is_empty() && chunk.rows as usize * 2 > CHUNK_ROWS;
         let small = if large { None } else { decode_columns(&bytes, None).ok() };
         match small {
             Some(part) if open.is_empty() => open = part,
             Some(part) => open.overwrite(&part),
             None => {
-                joined.append(&mut close(folder, &mut open)?);
+                joined.append(&mut close(segment, &mut open)?);
+                let bytes = bytes.into_owned();
                 joined.push(PackedChunk { first: chunk.first, last: chunk.last, rows: chunk.rows, bytes });
             }
         }
         if open.len() >= CHUNK_ROWS {
-            joined.append(&mut close(folder, &mut open)?);
+            joined.append(&mut close(segment, &mut open)?);
         }
     }
-    joined.append(&mut close(folder, &mut open)?);
+    let packed = pack_chunks(open).map_err(|error| unpackable("a merged segment", error))?;
+    joined.extend(packed);
     Ok(joined)
 }
 
-fn close(folder: &Path, open: &mut BucketColumns) -> Result<Vec<PackedChunk>, StoreError> {
-    pack_chunks(std::mem::take(open)).map_err(|error| unpackable(folder, error))
+fn close(segment: &Segment, open: &mut BucketColumns) -> Result<Vec<PackedChunk>, StoreError> {
+    pack_chunks(std::mem::take(open)).map_err(|error| unpackable(&segment.path(), error))
 }
 
 #[cfg(test)]

@@ -128,6 +128,16 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The store was written by a version that this one does not understand.
+    #[error("{path} says {found:?}; this version reads {expected:?} only")]
+    Format {
+        /// The file.
+        path: String,
+        /// Its first line.
+        found: String,
+        /// What it should be.
+        expected: &'static str,
+    },
     /// The operating system refused.
     #[error("{action} {path}")]
     Io {
@@ -155,6 +165,9 @@ impl StoreError {
             Self::Remote { url, reason } => Self::Remote { url: url.clone(), reason: reason.clone() },
             Self::TooLarge { what, size, limit } => Self::TooLarge { what, size: *size, limit: *limit },
             Self::Damaged { path, reason } => Self::Damaged { path: path.clone(), reason: reason.clone() },
+            Self::Format { path, found, expected } => {
+                Self::Format { path: path.clone(), found: found.clone(), expected }
+            }
             Self::Io { action, path, source } => Self::Io {
                 action,
                 path: path.clone(),
@@ -166,7 +179,7 @@ impl StoreError {
 
     /// Whether the same request may succeed later without anybody changing it.
     pub fn is_retryable(&self) -> bool {
-        !matches!(self, Self::TooLarge { .. } | Self::Damaged { .. })
+        !matches!(self, Self::TooLarge { .. } | Self::Damaged { .. } | Self::Format { .. })
     }
 }
 

@@ -1,11 +1,9 @@
 //! Damage found in files: counted every time, told once.
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use crate::contract::StoreError;
-use crate::files::damaged;
 use crate::instrument;
 
 const MOST_REMEMBERED: usize = 1_024;
@@ -18,8 +16,8 @@ pub(crate) struct DamageLog {
 
 impl DamageLog {
     /// Counts damage and tells it in the log if it is new; gives the error for whoever needed the data.
-    pub(crate) fn report(&self, path: &Path, reason: impl Into<String>) -> StoreError {
-        let error = damaged(path, reason);
+    pub(crate) fn report(&self, path: &str, reason: impl Into<String>) -> StoreError {
+        let error = StoreError::Damaged { path: path.to_owned(), reason: reason.into() };
         instrument::damage();
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() < MOST_REMEMBERED && told.insert(error.to_string()) {

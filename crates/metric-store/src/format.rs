@@ -8,7 +8,7 @@ use crate::contract::StoreError;
 use crate::files::{create_folder, damaged, io_error, replace_file};
 
 const NAME: &str = "FORMAT";
-const EXPECTED: &str = "nephos-store 1";
+const EXPECTED: &str = "nephos-store 2";
 const MOST_SHARDS: u32 = 4_096;
 
 /// Reads the number of shards of the store in `folder`, or creates the store with `shards` of them.
@@ -33,7 +33,11 @@ fn parse(path: &Path, text: &str) -> Result<u32, StoreError> {
     let mut lines = text.lines().filter(|line| !line.starts_with('#'));
     let found = lines.next().unwrap_or_default();
     if found != EXPECTED {
-        return Err(damaged(path, format!("it says {found:?}, this version reads {EXPECTED:?} only")));
+        return Err(StoreError::Format {
+            path: path.display().to_string(),
+            found: found.chars().take(100).collect(),
+            expected: EXPECTED,
+        });
     }
     lines
         .find_map(|line| line.strip_prefix("shards ")?.parse().ok())
@@ -59,7 +63,8 @@ mod tests {
         let path = folder.path().join(NAME);
         fs::write(&path, "nephos-store 9\nshards 1\n").unwrap();
         let text = open(folder.path(), 1).unwrap_err().to_string();
-        for part in [path.to_str().unwrap(), "nephos-store 9", "nephos-store 1"] {
+        assert!(!text.contains("damaged"), "{text}");
+        for part in [path.to_str().unwrap(), "nephos-store 9", "nephos-store 2"] {
             assert!(text.contains(part), "{text}");
         }
     }
@@ -67,8 +72,7 @@ mod tests {
     #[test]
     fn a_format_without_shards_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        for content in ["nephos-store 1\n", "nephos-store 1\nshards 0\n", "nephos-store 1\nshards many\n", ""]
-        {
+        for content in ["nephos-store 2\n", "nephos-store 2\nshards 0\n", "nephos-store 2\nshards many\n"] {
             fs::write(folder.path().join(NAME), content).unwrap();
             assert!(matches!(open(folder.path(), 1), Err(StoreError::Damaged { .. })), "{content:?}");
         }

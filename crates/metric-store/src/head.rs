@@ -9,84 +9,162 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use nephos_model::{Granularity, Measure, MetricId, Timestamp};
-use nephos_timeseries::{ArchivePolicy, PolicyItem, RawBuffer, first_kept, low_water, merge_run};
+use nephos_timeseries::{
+    ArchivePolicy, PolicyItem, first_kept, insert_run, low_water, sort_run, window_start,
+};
 
-use crate::contract::{AppendReport, Run};
+use crate::batch::{Batch, RunRef};
+use crate::contract::AppendReport;
+
+mod table;
+
+pub(crate) use table::{MetricTable, Place};
 
 /// One metric.
 #[derive(Clone, Debug)]
 pub(crate) struct MetricState {
-    /// The policy of its last run.
-    pub(crate) policy: Arc<ArchivePolicy>,
     /// Raw measures, ascending, one a timestamp: all from `sealed` on, as much before it as a bucket
     /// that straddles it needs, and the one before those if differences are wanted.
-    pub(crate) raw: RawBuffer,
+    pub(crate) raw: Vec<Measure>,
+    /// End of the coarsest bucket of the newest measure: a newer one before this does not move the window.
+    block_end: Timestamp,
+    /// The policy of its last run.
+    pub(crate) policy: Arc<ArchivePolicy>,
+    /// The last commit that changed it.
+    pub(crate) commit: u64,
     /// Measures before this are late. Never moves back: aggregates whose raw measures may be gone are never
     /// replaced by aggregates of fewer measures.
     pub(crate) window: Timestamp,
     /// Buckets that start before this (rounded down to their width) are in segments, later ones are not.
     pub(crate) sealed: Timestamp,
-    /// Per granularity the last bucket start that a former policy let go; absent ones are the earliest time.
-    pub(crate) low_water: Vec<(Granularity, Timestamp)>,
-    /// The last commit that changed it.
-    pub(crate) commit: u64,
-    /// What segments hold of this metric from commits up to this one belongs to a deleted metric of the same name.
-    pub(crate) born_after: u64,
     /// The last commit that a segment's copy of it includes; zero if no segment has one.
     pub(crate) stored: u64,
+    /// What segments hold of this metric from commits up to this one belongs to a deleted metric of the same name.
+    pub(crate) born_after: u64,
+    /// Per granularity the last bucket start that a former policy let go; absent ones are the earliest time.
+    low_water: Option<Box<[(Granularity, Timestamp)]>>,
 }
 
 impl MetricState {
     /// A metric that was just born in this commit.
     fn new(policy: &Arc<ArchivePolicy>, commit: u64) -> Self {
         Self {
+            raw: Vec::new(),
+            block_end: Timestamp::MIN,
             policy: Arc::clone(policy),
-            raw: RawBuffer::default(),
+            commit,
             window: Timestamp::MIN,
             sealed: Timestamp::MIN,
-            low_water: Vec::new(),
-            commit,
-            born_after: commit.saturating_sub(1),
             stored: 0,
+            born_after: commit.saturating_sub(1),
+            low_water: None,
         }
+    }
+
+    /// What a segment says of a metric.
+    pub(crate) fn stored(
+        policy: Arc<ArchivePolicy>,
+        raw: Vec<Measure>,
+        window: Timestamp,
+        sealed: Timestamp,
+        low_water: Vec<(Granularity, Timestamp)>,
+        (commit, born_after): (u64, u64),
+    ) -> Self {
+        let low_water = (!low_water.is_empty()).then(|| low_water.into_boxed_slice());
+        // The first append finds the end of the block.
+        let block_end = Timestamp::MIN;
+        Self { raw, block_end, policy, commit, window, sealed, stored: commit, born_after, low_water }
     }
 
     /// The newest measure's time.
     pub(crate) fn last(&self) -> Timestamp {
-        self.raw.timestamps.last().copied().unwrap_or(Timestamp::MIN)
+        self.raw.last().map_or(Timestamp::MIN, |measure| measure.timestamp)
     }
 
-    /// Merges one run; returns how many of its measures were late.
-    fn merge(&mut self, policy: &Arc<ArchivePolicy>, mut measures: Vec<Measure>) -> u64 {
-        if !Arc::ptr_eq(&self.policy, policy) && self.policy != *policy {
-            self.raise_low_water();
-            self.policy = Arc::clone(policy);
+    /// Marks of buckets that former policies let go.
+    pub(crate) fn low_water(&self) -> &[(Granularity, Timestamp)] {
+        self.low_water.as_deref().unwrap_or_default()
+    }
+
+    /// Merges one run, its policy interned; returns how many of its measures were late.
+    fn merge(&mut self, policy: &Arc<ArchivePolicy>, run: RunRef<'_>, scratch: &mut Vec<Measure>) -> usize {
+        if !Arc::ptr_eq(&self.policy, policy) {
+            self.change_policy(policy);
         }
-        self.window = self.window.max(self.raw.first_block(policy).unwrap_or(Timestamp::MIN));
-        let given = measures.len();
-        let window = self.window;
-        measures.retain(|measure| measure.timestamp >= window);
-        let late = given - measures.len();
-        merge_run(&mut self.raw, policy, &mut measures);
-        self.window = self.window.max(self.raw.first_block(policy).unwrap_or(Timestamp::MIN));
-        late as u64
+        if let ([timestamp], [value]) = (run.timestamps, run.values)
+            && *timestamp < self.block_end
+            && *timestamp > self.last()
+        {
+            self.grow(1);
+            self.raw.push(Measure::new(*timestamp, *value));
+            return 0;
+        }
+        self.merge_any(run, scratch)
+    }
+
+    fn merge_any(&mut self, run: RunRef<'_>, scratch: &mut Vec<Measure>) -> usize {
+        let measures = run.timestamps.iter().zip(run.values);
+        let measures = measures.map(|(timestamp, value)| Measure::new(*timestamp, *value));
+        let first = run.timestamps.first().copied().unwrap_or(Timestamp::MAX);
+        let ordered = (self.raw.is_empty() || first > self.last())
+            && run.timestamps.is_sorted_by(|earlier, later| earlier < later);
+        let mut late = 0;
+        if ordered && first >= self.window {
+            self.grow(run.timestamps.len());
+            self.raw.extend(measures);
+        } else {
+            scratch.clear();
+            scratch.extend(measures.filter(|measure| measure.timestamp >= self.window));
+            late = run.timestamps.len() - scratch.len();
+            sort_run(scratch);
+            insert_run(&mut self.raw, scratch);
+        }
+        self.move_window();
+        late
+    }
+
+    /// Room for more measures: a quarter at a time, since most metrics are as long as the others.
+    fn grow(&mut self, more: usize) {
+        let len = self.raw.len();
+        if len + more > self.raw.capacity() {
+            self.raw.reserve_exact(more.max(len / 4).max(4));
+        }
+    }
+
+    /// Moves the window to where the newest measure puts it.
+    fn move_window(&mut self) {
+        let newest = self.last();
+        if let (Some(start), Some(block)) = (window_start(newest, &self.policy), self.policy.coarsest())
+            && !self.raw.is_empty()
+        {
+            self.window = self.window.max(start);
+            self.block_end = newest.floor(block).plus_nanos(block.as_nanos());
+        }
+    }
+
+    fn change_policy(&mut self, policy: &Arc<ArchivePolicy>) {
+        self.raise_low_water();
+        self.policy = Arc::clone(policy);
+        self.move_window();
     }
 
     /// What the policy let go stays gone, whatever policy follows.
     fn raise_low_water(&mut self) {
         let last = self.last();
+        let mut marks = self.low_water().to_vec();
         for item in &self.policy.definition {
             let mark = self.low_water_of(item.granularity);
             let raised = low_water(mark, last, item);
             if let (true, Some(raised)) = (raised > mark, raised) {
-                self.low_water.retain(|(granularity, _)| *granularity != item.granularity);
-                self.low_water.push((item.granularity, raised));
+                marks.retain(|(granularity, _)| *granularity != item.granularity);
+                marks.push((item.granularity, raised));
             }
         }
+        self.low_water = (!marks.is_empty()).then(|| marks.into_boxed_slice());
     }
 
     fn low_water_of(&self, granularity: Granularity) -> Option<Timestamp> {
-        self.low_water.iter().find(|(its, _)| *its == granularity).map(|(_, mark)| *mark)
+        self.low_water().iter().find(|(its, _)| *its == granularity).map(|(_, mark)| *mark)
     }
 
     /// Start of the oldest bucket that counts under a policy's item, which may differ from the metric's own.
@@ -97,7 +175,7 @@ impl MetricState {
 
     /// Where in `raw` the measures begin that buckets from `from` on need.
     pub(crate) fn needed_from(&self, from: Timestamp) -> usize {
-        let at = self.raw.timestamps.partition_point(|timestamp| *timestamp < from);
+        let at = self.raw.partition_point(|measure| measure.timestamp < from);
         at.saturating_sub(usize::from(self.policy.has_rate()))
     }
 
@@ -106,13 +184,11 @@ impl MetricState {
         let granularities = self.policy.definition.iter().map(|item| item.granularity);
         let needed = granularities.map(|granularity| sealed.floor(granularity)).min().unwrap_or(sealed);
         let at = self.needed_from(needed);
-        let RawBuffer { timestamps, values } = &mut self.raw;
-        timestamps.drain(..at);
-        values.drain(..at);
-        let roomy = timestamps.len() * 2 + 32;
-        if timestamps.capacity() > roomy {
-            timestamps.shrink_to(roomy / 2);
-            values.shrink_to(roomy / 2);
+        self.raw.drain(..at);
+        // Room for as many as came since the last time stays; what one long run took goes back.
+        let roomy = at.min(self.raw.len() + 1_024) + self.raw.len() + 8;
+        if self.raw.capacity() > roomy {
+            self.raw.shrink_to(roomy);
         }
         self.sealed = sealed;
     }
@@ -122,7 +198,7 @@ impl MetricState {
 #[derive(Debug, Default)]
 pub(crate) struct Head {
     /// Live metrics.
-    pub(crate) metrics: HashMap<MetricId, MetricState>,
+    pub(crate) metrics: MetricTable,
     /// Deleted metrics that segments may still hold, with the commit that deleted them, until a segment says so.
     pub(crate) deleted: HashMap<MetricId, u64>,
     /// While a log is replayed: deletions that segments say.
@@ -130,7 +206,13 @@ pub(crate) struct Head {
     /// The last commit applied.
     pub(crate) commit: u64,
     policies: HashSet<Arc<ArchivePolicy>>,
+    scratch: Vec<Measure>,
 }
+
+/// Runs whose metrics are looked up together: the look-ups don't wait for each other's cache misses.
+const LOOK_AHEAD: usize = 64;
+/// A scratch that grew beyond this for one run is given back.
+const LARGE_RUN: usize = 1 << 16;
 
 impl Head {
     /// One shared copy of equal policies.
@@ -145,37 +227,70 @@ impl Head {
         Arc::clone(policy)
     }
 
-    /// Merges one run of a commit, unless a segment's copy of the metric includes the commit.
-    pub(crate) fn append(&mut self, commit: u64, run: Run) -> AppendReport {
-        let Run { metric, policy, measures } = run;
-        if measures.is_empty() || self.includes(metric, commit) {
-            return AppendReport::default();
+    /// Merges the runs of a commit, except those that a segment's copy of the metric includes.
+    pub(crate) fn append(&mut self, commit: u64, batch: &Batch) -> AppendReport {
+        let policies: Vec<_> = batch.policies().iter().map(|policy| self.intern(policy)).collect();
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut report = AppendReport::default();
+        let mut runs = batch.runs();
+        let mut ahead: Vec<(RunRef<'_>, Option<Place>)> = Vec::with_capacity(LOOK_AHEAD);
+        loop {
+            ahead.clear();
+            ahead.extend(runs.by_ref().take(LOOK_AHEAD).map(|run| (run, self.metrics.place(run.metric))));
+            if ahead.is_empty() {
+                break;
+            }
+            for (run, place) in &ahead {
+                let Some(policy) = policies.get(run.policy_number) else { continue };
+                let Some(place) = place.or_else(|| self.place_or_birth(commit, run.metric, policy)) else {
+                    continue;
+                };
+                let Some(state) = self.metrics.at(place).filter(|state| commit > state.stored) else {
+                    continue;
+                };
+                let late = state.merge(policy, *run, &mut scratch) as u64;
+                state.commit = commit;
+                report.accepted += run.timestamps.len() as u64 - late;
+                report.late += late;
+            }
         }
-        let same = self.metrics.get(&metric).is_some_and(|state| Arc::ptr_eq(&state.policy, &policy));
-        let policy = if same { policy } else { self.intern(&policy) };
-        let given = measures.len() as u64;
-        let state = self.metrics.entry(metric).or_insert_with(|| MetricState::new(&policy, commit));
-        let late = state.merge(&policy, measures);
-        state.commit = commit;
-        AppendReport { accepted: given - late, late }
+        if scratch.capacity() > LARGE_RUN {
+            scratch = Vec::new();
+        }
+        self.scratch = scratch;
+        report
+    }
+
+    /// The place of a metric that was not there when it was looked up; `None` if it was deleted since this commit.
+    fn place_or_birth(
+        &mut self,
+        commit: u64,
+        metric: MetricId,
+        policy: &Arc<ArchivePolicy>,
+    ) -> Option<Place> {
+        if self.buried.get(&metric).is_some_and(|buried| commit <= *buried) {
+            return None;
+        }
+        let place = self.metrics.place(metric);
+        Some(place.unwrap_or_else(|| self.metrics.insert(metric, MetricState::new(policy, commit))))
     }
 
     /// Forgets a metric.
     pub(crate) fn delete(&mut self, commit: u64, metric: MetricId) {
         if !self.includes(metric, commit) {
-            self.metrics.remove(&metric);
+            self.metrics.remove(metric);
             self.deleted.insert(metric, commit);
         }
     }
 
     /// Bytes of all raw measures.
     pub(crate) fn raw_bytes(&self) -> u64 {
-        self.metrics.values().map(|state| state.raw.len() as u64 * 16).sum()
+        self.metrics.iter().map(|(_, state)| state.raw.len() as u64 * 16).sum()
     }
 
     /// Whether segments already say what this commit did to a metric: only while a log is replayed.
     fn includes(&self, metric: MetricId, commit: u64) -> bool {
-        self.metrics.get(&metric).is_some_and(|state| commit <= state.stored)
+        self.metrics.get(metric).is_some_and(|state| commit <= state.stored)
             || self.buried.get(&metric).is_some_and(|buried| commit <= *buried)
     }
 }

@@ -29,6 +29,7 @@ pub(crate) fn failed(operation: &'static str, error: &StoreError) {
         StoreError::Remote { .. } => "remote",
         StoreError::TooLarge { .. } => "too_large",
         StoreError::Damaged { .. } => "damaged",
+        StoreError::Format { .. } => "format",
         StoreError::Io { .. } => "io",
         StoreError::Closed => "closed",
     };

@@ -31,7 +31,6 @@ mod bytes;
 mod checkpoint;
 mod compaction;
 mod damage;
-#[expect(dead_code, reason = "the engine moves onto it next")]
 mod disk;
 mod files;
 mod format;

@@ -12,6 +12,7 @@ use crate::checkpoint::checkpoint;
 use crate::compaction::compact;
 use crate::contract::StoreError;
 use crate::files::io_error;
+use crate::log::LogKey;
 use crate::options::StoreOptions;
 use crate::shard::Shard;
 
@@ -22,7 +23,7 @@ const QUEUE: usize = 4_096;
 pub(crate) struct Job {
     pub(crate) shard: Arc<Shard>,
     /// Log files before this one are no longer needed when the segment counts.
-    pub(crate) log_from: u64,
+    pub(crate) log_from: LogKey,
     /// Their bytes.
     pub(crate) covered: u64,
     /// Merge all segments into one.
@@ -47,6 +48,9 @@ fn run(queue: &Receiver<Job>, clock: &dyn Clock) {
         let done = checkpoint(&shard, log_from, clock);
         shard.end_checkpoint(covered, done.is_err());
         let done = done.and_then(|()| compact(&shard, full, clock));
+        if let Err(error) = &done {
+            shard.note_loss(error);
+        }
         shard.show();
         match (done, reply) {
             (done, Some(reply)) => drop(reply.send(done)),

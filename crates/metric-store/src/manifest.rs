@@ -1,87 +1,74 @@
-//! `MANIFEST`: the segments of a shard that count, oldest first, and the first log file that is still needed.
+//! `MANIFEST-N`: the segments of a shard that count, oldest first, and the first log file that is still needed.
 //!
-//! It is replaced as a whole, so a crash leaves the old set or the new one; files that it does not name are
-//! leftovers and are removed.
+//! Each change is a new file with the next number, created only if there is none: so a crash leaves the old set or the
+//! new one, and of two processes that believe to own the shard only one goes on. An owner begins with a manifest of
+//! its own epoch; the one before finds it in its way, and changes nothing any more.
 
-use std::collections::HashSet;
-use std::fs;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
 use crate::contract::StoreError;
-use crate::files::{damaged, io_error, remove, replace_file};
+use crate::disk::{Disk, Succession};
+use crate::log::LogKey;
+use crate::options::RETRY_AFTER;
 
-const NAME: &str = "MANIFEST";
-const VERSION: u32 = 1;
+const PREFIX: &str = "MANIFEST-";
+const VERSION: u32 = 2;
+/// Tries to find the newest manifest while another process keeps writing new ones.
+const TRIES: usize = 100;
 
 /// The live set of a shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Manifest {
     version: u32,
-    /// Segments by number, oldest data first.
-    pub(crate) segments: Vec<u64>,
-    /// Log files before this one are in segments.
-    pub(crate) log_from: u64,
-    /// The number the next segment gets.
-    pub(crate) next_segment: u64,
+    /// Grows with each owner of the shard.
+    pub(crate) epoch: u64,
+    /// Segments by name, oldest data first.
+    pub(crate) segments: Vec<String>,
+    /// Log files before this one are in segments: epoch and number.
+    log_from: (u64, u64),
     /// The last commit of any segment.
     pub(crate) commit: u64,
 }
 
 impl Default for Manifest {
     fn default() -> Self {
-        Self { version: VERSION, segments: Vec::new(), log_from: 1, next_segment: 1, commit: 0 }
+        Self { version: VERSION, epoch: 0, segments: Vec::new(), log_from: (0, 0), commit: 0 }
     }
 }
 
-/// Name of a segment file.
-pub(crate) fn segment_path(folder: &Path, number: u64) -> PathBuf {
-    folder.join(format!("segment-{number:012}.nseg"))
-}
-
 impl Manifest {
-    /// Reads the manifest of a shard; a new shard has an empty one.
-    pub(crate) fn load(folder: &Path) -> Result<Self, StoreError> {
-        let path = folder.join(NAME);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(io_error("read", &path)(error)),
-        };
+    /// The first log file that is needed.
+    pub(crate) const fn log_from(&self) -> LogKey {
+        LogKey { epoch: self.log_from.0, seq: self.log_from.1 }
+    }
+
+    /// Log files before this one are needed no longer.
+    pub(crate) const fn set_log_from(&mut self, key: LogKey) {
+        self.log_from = (key.epoch, key.seq);
+    }
+
+    fn read(disk: &dyn Disk, name: &str, content: &[u8]) -> Result<Self, StoreError> {
+        let damaged = |reason: String| StoreError::Damaged { path: disk.describe(name), reason };
+        let text = std::str::from_utf8(content).map_err(|error| damaged(error.to_string()))?;
         let (body, crc) = text.trim_end().rsplit_once('\n').unwrap_or_default();
         if crc != checksum(body) {
-            return Err(damaged(&path, "checksum"));
+            return Err(damaged("checksum".to_owned()));
         }
-        let manifest: Self = serde_json::from_str(body).map_err(|error| damaged(&path, error.to_string()))?;
+        let manifest: Self = serde_json::from_str(body).map_err(|error| damaged(error.to_string()))?;
         if manifest.version != VERSION {
-            return Err(damaged(&path, format!("version {}, expected {VERSION}", manifest.version)));
+            return Err(damaged(format!("version {}, expected {VERSION}", manifest.version)));
         }
         Ok(manifest)
     }
 
-    /// Puts this manifest in force, durably.
-    pub(crate) fn store(&self, folder: &Path) -> Result<(), StoreError> {
-        let path = folder.join(NAME);
-        let body = serde_json::to_string(self).map_err(|error| damaged(&path, error.to_string()))?;
-        replace_file(&path, format!("{body}\n{}\n", checksum(&body)).as_bytes())
-    }
-
-    /// Removes what a crash left: unfinished and superseded segments.
-    pub(crate) fn remove_leftovers(&self, folder: &Path) -> Result<(), StoreError> {
-        let live: HashSet<PathBuf> =
-            self.segments.iter().map(|number| segment_path(folder, *number)).collect();
-        for entry in fs::read_dir(folder).map_err(io_error("list", folder))? {
-            let path = entry.map_err(io_error("list", folder))?.path();
-            let leftover =
-                path.extension().is_some_and(|extension| extension == "tmp" || extension == "nseg");
-            if leftover && !live.contains(&path) {
-                remove(&path)?;
-            }
-        }
-        Ok(())
+    fn to_bytes(&self) -> Result<Vec<u8>, StoreError> {
+        let body = serde_json::to_string(self)
+            .map_err(|error| StoreError::Damaged { path: PREFIX.to_owned(), reason: error.to_string() })?;
+        Ok(format!("{body}\n{}\n", checksum(&body)).into_bytes())
     }
 }
 
@@ -89,46 +76,132 @@ fn checksum(body: &str) -> String {
     format!("crc32 {:08x}", crc32fast::hash(body.as_bytes()))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn name_of(number: u64) -> String {
+    format!("{PREFIX}{number:012}")
+}
 
-    #[test]
-    fn a_manifest_comes_back_as_it_was_stored() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(Manifest::load(folder.path()).unwrap(), Manifest::default());
-        let manifest =
-            Manifest { segments: vec![3, 1, 7], log_from: 5, next_segment: 8, ..Manifest::default() };
-        manifest.store(folder.path()).unwrap();
-        assert_eq!(Manifest::load(folder.path()).unwrap(), manifest);
-    }
+fn number_of(name: &str) -> Option<u64> {
+    name.strip_prefix(PREFIX)?.parse().ok()
+}
 
-    #[test]
-    fn a_changed_byte_is_noticed() {
-        let folder = tempfile::tempdir().unwrap();
-        Manifest::default().store(folder.path()).unwrap();
-        let path = folder.path().join(NAME);
-        let whole = fs::read(&path).unwrap();
-        for at in 0..whole.len() - 1 {
-            let mut content = whole.clone();
-            content[at] ^= 1;
-            fs::write(&path, content).unwrap();
-            assert!(Manifest::load(folder.path()).is_err(), "byte {at}");
+/// The newest manifest of a shard and its number; a new shard has an empty one.
+pub(crate) fn newest(disk: &dyn Disk) -> Result<(u64, Manifest), StoreError> {
+    for _ in 0..TRIES {
+        let Some(number) = disk.list()?.iter().filter_map(|name| number_of(name)).max() else {
+            return Ok((0, Manifest::default()));
+        };
+        let name = name_of(number);
+        // It may be gone since it was listed, if its owner wrote two more.
+        if let Some(content) = disk.read(&name)? {
+            return Ok((number, Manifest::read(disk, &name, &content)?));
         }
     }
+    Err(StoreError::NoOwner { retry_after: RETRY_AFTER })
+}
 
-    #[test]
-    fn files_the_manifest_does_not_name_are_removed() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["segment-000000000001.nseg", "segment-000000000002.nseg", "segment-000000000003.tmp"] {
-            fs::write(folder.path().join(name), b"x").unwrap();
-        }
-        fs::write(folder.path().join("log-000000000001.nlog"), b"x").unwrap();
-        let manifest = Manifest { segments: vec![2], ..Manifest::default() };
-        manifest.remove_leftovers(folder.path()).unwrap();
-        let mut names: Vec<_> =
-            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        names.sort();
-        assert_eq!(names, ["log-000000000001.nlog", "segment-000000000002.nseg"]);
+/// The manifest in force, and the right to replace it.
+#[derive(Debug)]
+pub(crate) struct Live {
+    disk: Arc<dyn Disk>,
+    mark: Arc<Mark>,
+    now: Manifest,
+    /// The number the next segment gets.
+    next_segment: u64,
+}
+
+/// What a writer of the log knows of manifests.
+#[derive(Debug)]
+struct Mark {
+    epoch: u64,
+    number: AtomicU64,
+}
+
+impl Succession for Mark {
+    fn manifest(&self, ahead: u64) -> String {
+        name_of(self.number.load(Ordering::Acquire) + ahead)
+    }
+
+    fn is_ours(&self, manifest: &[u8]) -> bool {
+        let text = std::str::from_utf8(manifest).unwrap_or_default();
+        let body = text.lines().next().unwrap_or_default();
+        serde_json::from_str::<Manifest>(body).is_ok_and(|manifest| manifest.epoch == self.epoch)
     }
 }
+
+impl Live {
+    /// Takes a shard over, whoever has it.
+    pub(crate) fn take_over(disk: Arc<dyn Disk>) -> Result<Self, StoreError> {
+        for _ in 0..TRIES {
+            let (number, found) = newest(disk.as_ref())?;
+            let now = Manifest { epoch: found.epoch + 1, ..found };
+            if disk.create(&name_of(number + 1), &now.to_bytes()?)? {
+                let mark = Mark { epoch: now.epoch, number: AtomicU64::new(number + 1) };
+                let live = Self { disk, mark: Arc::new(mark), now, next_segment: 1 };
+                live.forget_old(number + 1)?;
+                return Ok(live);
+            }
+        }
+        Err(StoreError::NoOwner { retry_after: RETRY_AFTER })
+    }
+
+    /// The manifest in force.
+    pub(crate) const fn now(&self) -> &Manifest {
+        &self.now
+    }
+
+    /// For the log's writer.
+    pub(crate) fn succession(&self) -> Arc<dyn Succession> {
+        Arc::clone(&self.mark) as Arc<dyn Succession>
+    }
+
+    /// A name for a new segment, never given before.
+    pub(crate) fn next_segment(&mut self) -> String {
+        let name = format!("segment-{:08}-{:08}.nseg", self.now.epoch, self.next_segment);
+        self.next_segment += 1;
+        name
+    }
+
+    /// Puts another manifest in force, durably.
+    ///
+    /// # Errors
+    /// [`StoreError::NoOwner`] if another process took the shard over: nothing changed then, ever.
+    pub(crate) fn replace(&mut self, next: Manifest) -> Result<(), StoreError> {
+        let mut number = self.mark.number.load(Ordering::Acquire) + 1;
+        let bytes = next.to_bytes()?;
+        while !self.disk.create(&name_of(number), &bytes)? {
+            match self.disk.read(&name_of(number))? {
+                // A former try, which seemed to fail, put it in force after all.
+                Some(found) if self.mark.is_ours(&found) => number += 1,
+                _ => return Err(StoreError::NoOwner { retry_after: RETRY_AFTER }),
+            }
+        }
+        self.mark.number.store(number, Ordering::Release);
+        self.now = next;
+        self.forget_old(number)
+    }
+
+    /// Removes manifests that nobody needs: one before the newest stays for whoever is just about to read it.
+    fn forget_old(&self, newest: u64) -> Result<(), StoreError> {
+        let names = self.disk.list()?;
+        let old = names.iter().filter(|name| number_of(name).is_some_and(|number| number + 1 < newest));
+        for name in old {
+            self.disk.remove(name)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what a crash left: superseded segments and logs, and segments that no manifest names.
+    pub(crate) fn remove_leftovers(&self) -> Result<(), StoreError> {
+        for name in self.disk.list()? {
+            let segment = name.ends_with(".nseg") && !self.now.segments.contains(&name);
+            let log = LogKey::of(&name).is_some_and(|key| key < self.now.log_from());
+            if segment || log {
+                self.disk.remove(&name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

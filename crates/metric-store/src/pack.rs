@@ -1,12 +1,11 @@
 //! From a metric in memory to what a segment holds of it, and back.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use nephos_model::{Granularity, Timestamp};
+use nephos_model::{Measure, Timestamp};
 use nephos_timeseries::{
-    ArchivePolicy, BucketColumns, Chunk, CodecError, PolicyItem, RawBuffer, aggregate, decode_raw,
-    encode_columns, encode_raw,
+    ArchivePolicy, BucketColumns, Chunk, CodecError, PolicyItem, aggregate, decode_raw, encode_columns,
+    encode_raw,
 };
 
 use crate::bytes::{Malformed, Reader, put_bytes, put_signed, put_unsigned};
@@ -14,27 +13,49 @@ use crate::contract::StoreError;
 use crate::files::io_error;
 use crate::head::MetricState;
 use crate::runs::{put_policy, read_granularity, read_policy};
-use crate::segment::{Content, EntryData, PackedChunk, Segment};
+use crate::segment::{Block, Content, PackedChunk, Segment};
 
 const STATE_VERSION: u8 = 1;
 /// Rows of a full chunk: small enough that a short read unpacks little, large enough to pack well.
 pub(crate) const CHUNK_ROWS: usize = 4_096;
 const RAW_ROWS: usize = 1 << 16;
 
+/// Raw measures as columns: what aggregation and packing read.
+#[derive(Debug, Default)]
+pub(crate) struct Columns {
+    pub(crate) timestamps: Vec<Timestamp>,
+    pub(crate) values: Vec<f64>,
+}
+
+impl Columns {
+    /// Holds these measures and no others.
+    pub(crate) fn fill(&mut self, measures: &[Measure]) {
+        self.timestamps.clear();
+        self.values.clear();
+        self.timestamps.extend(measures.iter().map(|measure| measure.timestamp));
+        self.values.extend(measures.iter().map(|measure| measure.value));
+    }
+}
+
 /// An error of packing: chunks are kept far below the codec's limits, so this is a bug rather than bad input.
-pub(crate) fn unpackable(path: &Path, error: CodecError) -> StoreError {
-    io_error("pack aggregates for", path)(std::io::Error::other(error))
+pub(crate) fn unpackable(path: &str, error: CodecError) -> StoreError {
+    io_error("pack aggregates for", std::path::Path::new(path))(std::io::Error::other(error))
 }
 
 /// Aggregates what can't change any more, and packs it and the rest of the metric. Afterwards `state` is what the
 /// head will hold when the segment counts.
-pub(crate) fn seal_and_pack(state: &mut MetricState) -> Result<Content, CodecError> {
+pub(crate) fn seal_and_pack(state: &mut MetricState, scratch: &mut Columns) -> Result<Content, CodecError> {
     let mut granularities = Vec::new();
     if state.window > state.sealed {
+        scratch.fill(&state.raw);
         let policy = Arc::clone(&state.policy);
         for item in &policy.definition {
             let from = state.sealed.floor(item.granularity).max(state.first_kept(item));
-            let buckets = buckets(state, item.granularity, from, Some(state.window), &policy);
+            let until = state.window.floor(item.granularity);
+            let end = scratch.timestamps.partition_point(|timestamp| *timestamp < until);
+            let mut buckets = BucketColumns::new(&policy.methods);
+            let (timestamps, values) = (&scratch.timestamps[..end], &scratch.values[..end]);
+            aggregate(timestamps, values, None, item.granularity, from, &mut buckets);
             let chunks = pack_chunks(buckets)?;
             if !chunks.is_empty() {
                 granularities.push((item.granularity, chunks));
@@ -42,28 +63,7 @@ pub(crate) fn seal_and_pack(state: &mut MetricState) -> Result<Content, CodecErr
         }
         state.seal(state.window);
     }
-    Ok(Content { born_after: state.born_after, granularities, state: put_state(state)? })
-}
-
-/// Buckets from raw measures: those that start at or after `from` (a bucket start), and before the bucket that
-/// holds `until`.
-fn buckets(
-    state: &MetricState,
-    granularity: Granularity,
-    from: Timestamp,
-    until: Option<Timestamp>,
-    policy: &ArchivePolicy,
-) -> BucketColumns {
-    let RawBuffer { timestamps, values } = &state.raw;
-    let end = until.map_or(timestamps.len(), |until| {
-        let until = until.floor(granularity);
-        timestamps.partition_point(|timestamp| *timestamp < until)
-    });
-    let mut out = BucketColumns::new(&policy.methods);
-    let (timestamps, values) =
-        (timestamps.get(..end).unwrap_or_default(), values.get(..end).unwrap_or_default());
-    aggregate(timestamps, values, None, granularity, from, &mut out);
-    out
+    Ok(Content { born_after: state.born_after, granularities, state: put_state(state, scratch)? })
 }
 
 /// Splits buckets into chunks and packs them.
@@ -85,17 +85,18 @@ pub(crate) fn pack_chunks(mut buckets: BucketColumns) -> Result<Vec<PackedChunk>
     Ok(chunks)
 }
 
-fn put_state(state: &MetricState) -> Result<Vec<u8>, CodecError> {
+fn put_state(state: &MetricState, scratch: &mut Columns) -> Result<Vec<u8>, CodecError> {
     let mut buf = vec![STATE_VERSION];
     put_policy(&mut buf, &state.policy);
     put_signed(&mut buf, state.window.as_nanos());
     put_signed(&mut buf, state.sealed.as_nanos());
-    put_unsigned(&mut buf, state.low_water.len() as u64);
-    for (granularity, mark) in &state.low_water {
+    put_unsigned(&mut buf, state.low_water().len() as u64);
+    for (granularity, mark) in state.low_water() {
         put_signed(&mut buf, granularity.as_nanos());
         put_signed(&mut buf, mark.as_nanos());
     }
-    let RawBuffer { timestamps, values } = &state.raw;
+    scratch.fill(&state.raw);
+    let Columns { timestamps, values } = scratch;
     put_unsigned(&mut buf, timestamps.len().div_ceil(RAW_ROWS) as u64);
     for (timestamps, values) in timestamps.chunks(RAW_ROWS).zip(values.chunks(RAW_ROWS)) {
         put_bytes(&mut buf, &encode_raw(timestamps, values)?);
@@ -123,36 +124,36 @@ pub(crate) fn read_state(bytes: &[u8], commit: u64, born_after: u64) -> Result<M
     for _ in 0..count {
         low_water.push((read_granularity(&mut reader)?, Timestamp::from_nanos(reader.signed()?)));
     }
-    let mut raw = RawBuffer::default();
+    let mut raw = Vec::new();
     for _ in 0..reader.count(1)? {
         let part = decode_raw(reader.bytes()?).map_err(|_| Malformed("raw measures of a metric"))?;
-        raw.timestamps.extend(part.timestamps);
-        raw.values.extend(part.values);
+        raw.reserve_exact(part.timestamps.len());
+        let measures = part.timestamps.iter().zip(&part.values);
+        raw.extend(measures.map(|(timestamp, value)| Measure::new(*timestamp, *value)));
     }
     reader.finish()?;
-    if !raw.timestamps.is_sorted_by(|earlier, later| earlier < later) {
+    if !raw.is_sorted_by(|earlier, later| earlier.timestamp < later.timestamp) {
         return Err(Malformed("raw measures of a metric are out of order"));
     }
-    raw.timestamps.shrink_to_fit();
-    raw.values.shrink_to_fit();
-    Ok(MetricState { policy, raw, window, sealed, low_water, commit, born_after, stored: commit })
+    Ok(MetricState::stored(policy, raw, window, sealed, low_water, (commit, born_after)))
 }
 
 /// What can still be known of a metric whose state is damaged: chunks say which granularities and methods it has, and
 /// until when. Raw measures that no chunk holds are lost; the next append brings the policy.
-pub(crate) fn salvage(segment: &Segment, commit: u64, data: &EntryData) -> MetricState {
+pub(crate) fn salvage(segment: &Segment, commit: u64, block: &Block) -> MetricState {
     let chunks = || {
-        data.granularities
+        block
+            .granularities
             .iter()
-            .flat_map(|(granularity, chunks)| chunks.iter().map(move |chunk| (granularity, chunk)))
+            .flat_map(|(granularity, chunks)| chunks.iter().map(move |chunk| (granularity, *chunk)))
     };
     let ends = chunks().map(|(granularity, chunk)| chunk.last.plus_nanos(granularity.as_nanos()));
     let sealed = ends.max().unwrap_or(Timestamp::MIN);
     let methods = chunks().find_map(|(_, chunk)| {
-        let bytes = segment.read(chunk.offset, chunk.len as usize).ok()?;
+        let bytes = segment.chunk(block, chunk).ok()?;
         Some(Chunk::parse(&bytes).ok()?.methods().collect())
     });
-    let items = data
+    let items = block
         .granularities
         .iter()
         .map(|(granularity, _)| PolicyItem { granularity: *granularity, points: None });
@@ -162,21 +163,13 @@ pub(crate) fn salvage(segment: &Segment, commit: u64, data: &EntryData) -> Metri
         definition: items.collect(),
         methods: methods.unwrap_or_default(),
     };
-    MetricState {
-        policy: Arc::new(policy),
-        raw: RawBuffer::default(),
-        window: sealed,
-        sealed,
-        low_water: Vec::new(),
-        commit,
-        born_after: data.born_after,
-        stored: commit,
-    }
+    let (policy, lives) = (Arc::new(policy), (commit, block.born_after));
+    MetricState::stored(policy, Vec::new(), sealed, sealed, Vec::new(), lives)
 }
 
 #[cfg(test)]
 mod tests {
-    use nephos_model::Measure;
+    use nephos_model::{Granularity, Measure};
     use nephos_timeseries::{AggregationMethod, PolicyItem, Stat};
     use proptest::prelude::*;
 
@@ -200,22 +193,22 @@ mod tests {
             let measures = (0..200u32)
                 .map(|at| Measure::new(Timestamp::from_secs(i64::from(at) * 7), f64::from(at) * 0.1))
                 .collect();
-            head.append(commit, Run { metric, policy: policy(points), measures });
+            head.append(commit, &vec![Run { metric, policy: policy(points), measures }].into());
         }
-        head.metrics.remove(&metric).unwrap()
+        head.metrics.remove(metric).unwrap()
     }
 
     #[test]
     fn a_state_comes_back_as_it_was_packed() {
         let mut state = state();
-        assert_eq!(state.low_water.len(), 1);
-        let content = seal_and_pack(&mut state).unwrap();
+        assert_eq!(state.low_water().len(), 1);
+        let content = seal_and_pack(&mut state, &mut Columns::default()).unwrap();
         assert_eq!(state.sealed, state.window);
         let read = read_state(&content.state, state.commit, state.born_after).unwrap();
         assert_eq!(read.raw, state.raw);
         assert_eq!(read.policy, state.policy);
         assert_eq!((read.window, read.sealed), (state.window, state.sealed));
-        assert_eq!(read.low_water, state.low_water);
+        assert_eq!(read.low_water(), state.low_water());
     }
 
     proptest! {
@@ -226,7 +219,7 @@ mod tests {
             flip in 1..=u8::MAX,
         ) {
             prop_assert!(read_state(&noise, 1, 0).is_err());
-            let mut bytes = seal_and_pack(&mut state()).unwrap().state;
+            let mut bytes = seal_and_pack(&mut state(), &mut Columns::default()).unwrap().state;
             // Behind the checksum's back, to reach the parser itself.
             let body = bytes.len() - 4;
             bytes[at.index(body)] ^= flip;

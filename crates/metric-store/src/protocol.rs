@@ -297,6 +297,12 @@ fn put_error(buf: &mut Vec<u8>, error: &StoreError) {
             text(buf, path);
             text(buf, reason);
         }
+        // Met at the start alone, by whoever opens the store.
+        StoreError::Format { path, .. } => {
+            buf.push(5);
+            text(buf, path);
+            text(buf, &error.to_string());
+        }
         StoreError::Io { action, path, source } => {
             buf.push(6);
             text(buf, action);

@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nephos_model::{Granularity, Timestamp};
 use nephos_timeseries::{
-    AggregationMethod, BucketColumns, PolicyItem, RawBuffer, aggregate, decode_columns, resample, window,
+    AggregationMethod, BucketColumns, PolicyItem, aggregate, decode_columns, resample, window,
 };
 
-use crate::compaction::chunks_of;
 use crate::contract::{Series, SeriesPoints, SeriesRequest, StoreError};
 use crate::head::MetricState;
+use crate::pack::Columns;
 use crate::segment::{Entry, Segment};
 use crate::shard::{Segments, Shard};
 
@@ -52,7 +52,7 @@ struct Part {
     /// Where raw measures take over from segments.
     sealed: Timestamp,
     /// The raw measures needed, with the one before them if differences are wanted.
-    raw: RawBuffer,
+    raw: Columns,
 }
 
 /// Answers one request.
@@ -61,7 +61,7 @@ pub(crate) fn query(shard: &Shard, request: &SeriesRequest, budget: &Budget) -> 
     let empty = |granularity| SeriesPoints { granularity, timestamps: Vec::new(), values: Vec::new() };
     let (parts, born_after, segments) = {
         let head = shard.head();
-        match head.metrics.get(&request.metric) {
+        match head.metrics.get(request.metric) {
             None => return Ok(Series { granularities: wanted.into_iter().map(empty).collect() }),
             Some(state) => {
                 let parts: Vec<_> =
@@ -106,10 +106,8 @@ fn part(state: &MetricState, request: &SeriesRequest, granularity: Granularity) 
     let from = start.max(state.first_kept(&item)).max(state.first_kept(kept));
     let sealed = state.sealed.floor(granularity);
     let Range { start, end } = raw_range(state, from.max(sealed), stop, request.method);
-    let raw = RawBuffer {
-        timestamps: state.raw.timestamps.get(start..end).unwrap_or_default().to_vec(),
-        values: state.raw.values.get(start..end).unwrap_or_default().to_vec(),
-    };
+    let mut raw = Columns::default();
+    raw.fill(state.raw.get(start..end).unwrap_or_default());
     Some(Part { item, from, stop, sealed, raw })
 }
 
@@ -120,16 +118,13 @@ fn raw_range(
     stop: Option<Timestamp>,
     method: AggregationMethod,
 ) -> Range<usize> {
-    let times = &state.raw.timestamps;
-    let start = times.partition_point(|timestamp| *timestamp < from);
+    let before = |time: Timestamp| state.raw.partition_point(|measure| measure.timestamp < time);
+    let start = before(from);
     let start = start.saturating_sub(usize::from(method.rate));
     let end = match (stop, state.policy.coarsest()) {
         // The last bucket may reach one coarsest granularity beyond.
-        (Some(stop), Some(coarsest)) => {
-            let end = stop.plus_nanos(coarsest.as_nanos());
-            times.partition_point(|timestamp| *timestamp < end)
-        }
-        _ => times.len(),
+        (Some(stop), Some(coarsest)) => before(stop.plus_nanos(coarsest.as_nanos())),
+        _ => state.raw.len(),
     };
     start..end.max(start)
 }
@@ -151,7 +146,7 @@ impl Reading<'_> {
         let mut values = Vec::new();
         self.read_segments(&part, &mut timestamps, &mut values)?;
 
-        self.budget.take(part.raw.len())?;
+        self.budget.take(part.raw.timestamps.len())?;
         let mut buckets = BucketColumns::new(&[method]);
         let from = part.from.max(part.sealed);
         aggregate(&part.raw.timestamps, &part.raw.values, None, granularity, from, &mut buckets);
@@ -177,7 +172,7 @@ impl Reading<'_> {
         let mut entries = Vec::with_capacity(self.segments.len());
         for segment in self.segments.iter() {
             let found = segment.find(self.request.metric).map_err(|error| match error {
-                StoreError::Damaged { reason, .. } => self.shard.damage.report(&segment.path, reason),
+                StoreError::Damaged { reason, .. } => self.shard.damage.report(&segment.path(), reason),
                 other => other,
             });
             let found = found?.filter(|entry| entry.commit > self.born_after);
@@ -198,14 +193,16 @@ impl Reading<'_> {
             return Ok(());
         }
         for (segment, entry) in self.entries()? {
-            let chunks = chunks_of(entry.data.as_ref(), part.item.granularity);
+            let Some(block) = &entry.data else { continue };
+            let chunks = block.chunks(part.item.granularity).iter();
             for chunk in chunks.filter(|chunk| chunk.last >= part.from && chunk.first < until) {
                 self.budget.take(chunk.rows as usize)?;
-                let bytes = segment.read(chunk.offset, chunk.len as usize)?;
+                let bytes = segment.chunk(block, *chunk)?;
                 let methods = [self.request.method];
                 let unpacked = decode_columns(&bytes, Some(&methods)).map_err(|error| {
-                    let reason = format!("metric {} at byte {}: {error}", self.request.metric, chunk.offset);
-                    self.shard.damage.report(&segment.path, reason)
+                    let reason =
+                        format!("metric {}, block at byte {}: {error}", self.request.metric, block.offset);
+                    self.shard.damage.report(&segment.path(), reason)
                 })?;
                 let rows = unpacked.starts().partition_point(|start| *start < part.from);
                 let column = unpacked.column(self.request.method);

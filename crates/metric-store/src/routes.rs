@@ -80,6 +80,8 @@ fn status(error: &StoreError) -> StatusCode {
         }
         StoreError::Remote { .. } => StatusCode::BAD_GATEWAY,
         StoreError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        StoreError::Damaged { .. } | StoreError::Io { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        StoreError::Damaged { .. } | StoreError::Format { .. } | StoreError::Io { .. } => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
     }
 }

@@ -1,17 +1,16 @@
 //! Segments: immutable files, each holding packed aggregates and the raw measures of many metrics.
 //!
 //! ```text
-//! file   = "NSEG" version:u32 number:u64 shard:u32 crc:u32, groups, sparse index, footer
-//! group  = the data of up to 32 metrics in the order of their ids, then their index block
-//! data   = for each granularity its chunks in the order of time, then the metric's state
-//! sparse = for each group: first id, where its index block is
-//! footer = where the sparse index is, its crc, number of metrics, crc, "GESN"
+//! file   = "NSEG" version:u32 shard:u32 hash-of-name:u64 crc:u32, blocks, index, footer
+//! block  = header-length:u32 header crc:u32, state, chunks: all of one metric, in the order of ids
+//! index  = pages of up to 32 entries, each page with a crc; entry = id, where the block is, its length
+//! footer = where the index is, number of entries, crc, "GESN"
 //! ```
-//! Every block, chunk and state has its own checksum, so damage costs what it touches and nothing else.
+//! Every header, chunk, state and page has its own checksum, so damage costs what it touches and nothing else. The
+//! index is in memory while the segment is open: a metric is found without a read, and read with one.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nephos_model::{Granularity, MetricId, Timestamp};
@@ -19,20 +18,24 @@ use nephos_model::{Granularity, MetricId, Timestamp};
 use crate::bytes::{Malformed, Reader};
 use crate::contract::StoreError;
 use crate::damage::DamageLog;
-use crate::files::{damaged, io_error};
-use crate::manifest::segment_path;
+use crate::disk::{Blob, Disk};
 use crate::runs::read_granularity;
 
+mod index;
 mod writer;
 
+pub(crate) use index::Index;
 pub(crate) use writer::{Content, PackedChunk, SegmentWriter};
 
 const MAGIC: [u8; 4] = *b"NSEG";
 const END_MAGIC: [u8; 4] = *b"GESN";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER: usize = 24;
-const FOOTER: usize = 36;
-const METRICS_PER_GROUP: usize = 32;
+const FOOTER: usize = 24;
+/// What is read of a block at first: most blocks as a whole.
+const PREFIX: usize = 4 << 10;
+/// What is read at once when all blocks are wanted in order.
+const READ_AHEAD: usize = 1 << 20;
 
 /// Where a chunk lies and what time it covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,210 +44,272 @@ pub(crate) struct ChunkRef {
     pub(crate) first: Timestamp,
     pub(crate) last: Timestamp,
     pub(crate) rows: u32,
-    pub(crate) offset: u64,
-    pub(crate) len: u32,
+    /// From the start of the block.
+    offset: usize,
+    len: usize,
 }
 
 /// What a segment holds of one metric.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) metric: MetricId,
     /// The last commit it includes.
     pub(crate) commit: u64,
     /// `None`: the metric was deleted in that commit.
-    pub(crate) data: Option<EntryData>,
+    pub(crate) data: Option<Block>,
 }
 
 /// Data of a metric that lives.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct EntryData {
+#[derive(Clone, Debug)]
+pub(crate) struct Block {
     /// Older segments' data from commits up to this one are of a deleted metric of the same name.
     pub(crate) born_after: u64,
     pub(crate) granularities: Vec<(Granularity, Vec<ChunkRef>)>,
-    pub(crate) state_offset: u64,
-    pub(crate) state_len: u32,
+    /// Where the block lies in the file.
+    pub(crate) offset: u64,
+    state: (usize, usize),
+    /// The first bytes of the block, perhaps all.
+    bytes: Vec<u8>,
 }
 
-/// One group's place.
-#[derive(Clone, Copy, Debug)]
-struct GroupRef {
-    first: MetricId,
-    offset: u64,
-    len: u32,
+impl Block {
+    /// Chunks of one granularity, in the order of time.
+    pub(crate) fn chunks(&self, granularity: Granularity) -> &[ChunkRef] {
+        let of_it = self.granularities.iter().find(|(its, _)| *its == granularity);
+        of_it.map(|(_, chunks)| chunks.as_slice()).unwrap_or_default()
+    }
 }
 
 /// An open segment.
 #[derive(Debug)]
 pub(crate) struct Segment {
-    pub(crate) number: u64,
-    pub(crate) path: PathBuf,
-    pub(crate) size: u64,
-    file: File,
-    groups: Vec<GroupRef>,
-    /// Whether an index block was found damaged: the file is left as it is then.
+    pub(crate) name: String,
+    disk: Arc<dyn Disk>,
+    blob: Arc<dyn Blob>,
+    index: Index,
+    /// Whether a part of the index is damaged: the file is left as it is then.
     broken: AtomicBool,
+    /// Whether the file goes when the last reader is done with it.
+    doomed: AtomicBool,
 }
 
 impl Segment {
-    /// Opens a segment and checks its index.
-    pub(crate) fn open(folder: &Path, shard: u32, number: u64) -> Result<Self, StoreError> {
-        let path = segment_path(folder, number);
-        let file = File::open(&path).map_err(io_error("open", &path))?;
-        let size = file.metadata().map_err(io_error("open", &path))?.len();
-        let mut segment =
-            Self { number, path, size, file, groups: Vec::new(), broken: AtomicBool::new(false) };
-        segment.groups = segment.read_groups(shard)?;
-        Ok(segment)
+    /// Opens a segment and reads its index. Damaged pages of it are told, and their metrics out of reach.
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        shard: u32,
+        name: &str,
+        damage: &DamageLog,
+    ) -> Result<Self, StoreError> {
+        let blob = disk.open(name)?;
+        let damaged = |reason: String| StoreError::Damaged { path: disk.describe(name), reason };
+        let malformed = |error: Malformed| damaged(error.to_string());
+        let size = blob.len();
+        if size < (HEADER + FOOTER) as u64 {
+            return Err(damaged("cut short".to_owned()));
+        }
+        check_header(&blob.read(0, HEADER)?, shard, name).map_err(malformed)?;
+        let footer = blob.read(size - FOOTER as u64, FOOTER)?;
+        let (offset, entries) = read_footer(&footer).map_err(malformed)?;
+        let end = size - FOOTER as u64;
+        let len = end.checked_sub(offset).and_then(|len| usize::try_from(len).ok());
+        let len = len.ok_or_else(|| damaged("its index is beyond its end".to_owned()))?;
+        let (index, broken) = Index::read(&blob.read(offset, len)?, entries, offset);
+        for reason in &broken {
+            drop(damage.report(&disk.describe(name), reason.clone()));
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            blob,
+            index,
+            broken: AtomicBool::new(!broken.is_empty()),
+            doomed: AtomicBool::new(false),
+            disk,
+        })
     }
 
-    fn read_groups(&self, shard: u32) -> Result<Vec<GroupRef>, StoreError> {
-        let malformed = |error: Malformed| damaged(&self.path, error.to_string());
-        if self.size < (HEADER + FOOTER) as u64 {
-            return Err(damaged(&self.path, "cut short"));
-        }
-        check_header(&self.read(0, HEADER)?, shard, self.number).map_err(malformed)?;
-        let footer = self.read(self.size - FOOTER as u64, FOOTER)?;
-        let (offset, len, crc) = read_footer(&footer).map_err(malformed)?;
-        let sparse = self.read(offset, usize::try_from(len).unwrap_or(usize::MAX))?;
-        if crc32fast::hash(&sparse) != crc {
-            return Err(damaged(&self.path, "checksum of its index"));
-        }
-        read_sparse(&sparse).map_err(malformed)
+    /// Its full name, for people.
+    pub(crate) fn path(&self) -> String {
+        self.disk.describe(&self.name)
     }
 
-    /// Reads bytes at a place the index named.
-    pub(crate) fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, StoreError> {
-        if offset.checked_add(len as u64).is_none_or(|end| end > self.size) {
-            return Err(damaged(&self.path, format!("bytes {offset} to {len} more are beyond its end")));
-        }
-        let mut buf = vec![0; len];
-        self.file.read_exact_at(&mut buf, offset).map_err(io_error("read", &self.path))?;
-        Ok(buf)
+    /// Bytes of the file.
+    pub(crate) fn size(&self) -> u64 {
+        self.blob.len()
     }
 
-    /// Whether its index was found damaged since it was opened.
+    /// Whether its index was found damaged.
     pub(crate) fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Relaxed)
     }
 
-    /// Number of groups.
-    pub(crate) fn groups(&self) -> usize {
-        self.groups.len()
+    /// Nobody needs the file any more, but for those who still read it.
+    pub(crate) fn doom(&self) {
+        self.doomed.store(true, Ordering::Relaxed);
     }
 
-    /// The entries of a group, ascending by id.
-    pub(crate) fn group(&self, number: usize) -> Result<Vec<Entry>, StoreError> {
-        let Some(group) = self.groups.get(number) else { return Ok(Vec::new()) };
-        let block = self.read(group.offset, group.len as usize)?;
-        read_group(&block)
-            .map_err(|error| damaged(&self.path, format!("index block at byte {}: {error}", group.offset)))
+    fn damaged(&self, reason: impl Into<String>) -> StoreError {
+        StoreError::Damaged { path: self.path(), reason: reason.into() }
     }
 
     /// What it holds of a metric.
     pub(crate) fn find(&self, metric: MetricId) -> Result<Option<Entry>, StoreError> {
-        let after = self.groups.partition_point(|group| group.first <= metric);
-        let Some(number) = after.checked_sub(1) else { return Ok(None) };
-        let mut entries = self.group(number)?;
-        Ok(entries
-            .binary_search_by_key(&metric, |entry| entry.metric)
-            .ok()
-            .map(|position| entries.swap_remove(position)))
+        self.index
+            .find(metric)
+            .map(|place| self.entry(place, |offset, len| self.blob.read(offset, len)))
+            .transpose()
     }
 
-    /// All entries; damaged blocks are reported and left out.
+    fn entry(
+        &self,
+        place: index::Place,
+        read: impl FnOnce(u64, usize) -> Result<Vec<u8>, StoreError>,
+    ) -> Result<Entry, StoreError> {
+        let index::Place { metric, offset, len } = place;
+        if len == 0 {
+            return Ok(Entry { metric, commit: offset, data: None });
+        }
+        let bytes = read(offset, len.min(PREFIX))?;
+        let malformed =
+            |error: Malformed| self.damaged(format!("metric {metric}, block at byte {offset}: {error}"));
+        let header = header_len(&bytes).map_err(malformed)?;
+        let bytes =
+            if header > bytes.len() && header <= len { self.blob.read(offset, header)? } else { bytes };
+        let (commit, data) = read_block(bytes, offset, len).map_err(malformed)?;
+        Ok(Entry { metric, commit, data: Some(data) })
+    }
+
+    /// Bytes of a metric's state.
+    pub(crate) fn state<'a>(&self, block: &'a Block) -> Result<Cow<'a, [u8]>, StoreError> {
+        let (offset, len) = block.state;
+        self.part(block, offset, len)
+    }
+
+    /// Bytes of a chunk.
+    pub(crate) fn chunk<'a>(&self, block: &'a Block, chunk: ChunkRef) -> Result<Cow<'a, [u8]>, StoreError> {
+        self.part(block, chunk.offset, chunk.len)
+    }
+
+    fn part<'a>(&self, block: &'a Block, offset: usize, len: usize) -> Result<Cow<'a, [u8]>, StoreError> {
+        match block.bytes.get(offset..offset + len) {
+            Some(bytes) => Ok(Cow::Borrowed(bytes)),
+            None => self.blob.read(block.offset + offset as u64, len).map(Cow::Owned),
+        }
+    }
+
+    /// All entries in the order of ids, each with its whole block in memory. Blocks whose header is damaged are told,
+    /// left out, and make the segment broken.
     pub(crate) fn entries<'a>(&'a self, damage: &'a DamageLog) -> impl Iterator<Item = Entry> + 'a {
-        (0..self.groups()).flat_map(move |number| {
-            self.group(number).unwrap_or_else(|error| {
-                let reason = match error {
-                    StoreError::Damaged { reason, .. } => reason,
-                    other => other.to_string(),
-                };
-                drop(damage.report(&self.path, reason));
-                self.broken.store(true, Ordering::Relaxed);
-                Vec::new()
-            })
+        let mut window = Window { start: 0, bytes: Vec::new() };
+        self.index.places().filter_map(move |place| {
+            let len = place.len;
+            let entry = self.entry(place, |offset, _| window.read(self.blob.as_ref(), offset, len));
+            entry.map_err(|error| self.tell(error, damage)).ok()
         })
+    }
+
+    /// Entries of the metrics that are wanted, in the order of ids.
+    pub(crate) fn states<'a>(
+        &'a self,
+        damage: &'a DamageLog,
+        mut wanted: impl FnMut(MetricId) -> bool + 'a,
+    ) -> impl Iterator<Item = Entry> + 'a {
+        self.index.places().filter(move |place| wanted(place.metric)).filter_map(|place| {
+            let entry = self.entry(place, |offset, len| self.blob.read(offset, len));
+            entry.map_err(|error| self.tell(error, damage)).ok()
+        })
+    }
+
+    fn tell(&self, error: StoreError, damage: &DamageLog) {
+        self.broken.store(true, Ordering::Relaxed);
+        match error {
+            StoreError::Damaged { path, reason } => drop(damage.report(&path, reason)),
+            other => tracing::error!(error = %other, "a segment could not be read"),
+        }
     }
 }
 
-fn check_header(header: &[u8], shard: u32, number: u64) -> Result<(), Malformed> {
+impl Drop for Segment {
+    fn drop(&mut self) {
+        if *self.doomed.get_mut()
+            && let Err(error) = self.disk.remove(&self.name)
+        {
+            tracing::warn!(error = %error, "a superseded segment stays until the next start");
+        }
+    }
+}
+
+/// The part of a file that was read ahead.
+struct Window {
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Window {
+    fn read(&mut self, blob: &dyn Blob, offset: u64, len: usize) -> Result<Vec<u8>, StoreError> {
+        let inside = |window: &Self| {
+            let from = usize::try_from(offset.checked_sub(window.start)?).ok()?;
+            window.bytes.get(from..from.checked_add(len)?).map(<[u8]>::to_vec)
+        };
+        if let Some(bytes) = inside(self) {
+            return Ok(bytes);
+        }
+        let most = usize::try_from(blob.len().saturating_sub(offset)).unwrap_or(usize::MAX);
+        self.bytes = blob.read(offset, len.max(READ_AHEAD).min(most.max(len)))?;
+        self.start = offset;
+        Ok(inside(self).unwrap_or_default())
+    }
+}
+
+fn check_header(header: &[u8], shard: u32, name: &str) -> Result<(), Malformed> {
     let mut reader = Reader::new(header);
-    let (magic, version, its_number) = (reader.array::<4>()?, reader.u32()?, reader.u64()?);
-    let (its_shard, crc) = (reader.u32()?, reader.u32()?);
+    let (magic, version, its_shard) = (reader.array::<4>()?, reader.u32()?, reader.u32()?);
+    let (hash, crc) = (reader.u64()?, reader.u32()?);
     if magic != MAGIC || crc != crc32fast::hash(header.get(..HEADER - 4).unwrap_or_default()) {
         return Err(Malformed("checksum of its header"));
     }
     if version != VERSION {
         return Err(Malformed("unknown version"));
     }
-    if its_number != number || its_shard != shard {
+    if its_shard != shard || hash != xxhash_rust::xxh3::xxh3_64(name.as_bytes()) {
         return Err(Malformed("it belongs elsewhere"));
     }
     Ok(())
 }
 
-fn read_footer(footer: &[u8]) -> Result<(u64, u64, u32), Malformed> {
+fn read_footer(footer: &[u8]) -> Result<(u64, u64), Malformed> {
     let mut reader = Reader::new(footer);
-    let (offset, len) = (reader.u64()?, reader.u64()?);
-    let (_metrics, sparse_crc, crc) = (reader.u64()?, reader.u32()?, reader.u32()?);
+    let (offset, entries, crc) = (reader.u64()?, reader.u64()?, reader.u32()?);
     if reader.array::<4>()? != END_MAGIC
         || crc != crc32fast::hash(footer.get(..FOOTER - 8).unwrap_or_default())
     {
         return Err(Malformed("checksum of its footer"));
     }
-    Ok((offset, len, sparse_crc))
+    Ok((offset, entries))
 }
 
-fn read_sparse(sparse: &[u8]) -> Result<Vec<GroupRef>, Malformed> {
-    let mut reader = Reader::new(sparse);
-    let count = reader.count(18)?;
-    let mut groups = Vec::with_capacity(count);
-    for _ in 0..count {
-        groups.push(GroupRef { first: reader.metric()?, offset: reader.unsigned()?, len: reader.small()? });
-    }
-    reader.finish()?;
-    Ok(groups)
+/// Bytes of a block up to the end of its header's checksum.
+fn header_len(bytes: &[u8]) -> Result<usize, Malformed> {
+    let len = Reader::new(bytes).u32()? as usize;
+    len.checked_add(8).ok_or(Malformed("header out of range"))
 }
 
-/// Reads an index block: its entries and a checksum behind them.
-fn read_group(block: &[u8]) -> Result<Vec<Entry>, Malformed> {
-    let (body, crc) = block.split_last_chunk::<4>().ok_or(Malformed("cut short"))?;
-    if crc32fast::hash(body) != u32::from_le_bytes(*crc) {
+fn read_block(bytes: Vec<u8>, offset: u64, len: usize) -> Result<(u64, Block), Malformed> {
+    let mut reader = Reader::new(&bytes);
+    let header_len = reader.u32()? as usize;
+    let header = reader.take(header_len)?;
+    if reader.u32()? != crc32fast::hash(header) {
         return Err(Malformed("checksum"));
     }
-    let mut reader = Reader::new(body);
-    let count = reader.count(18)?;
-    let mut entries = Vec::with_capacity(count);
-    for _ in 0..count {
-        entries.push(read_entry(&mut reader)?);
-    }
-    reader.finish()?;
-    Ok(entries)
-}
-
-fn read_entry(reader: &mut Reader<'_>) -> Result<Entry, Malformed> {
-    let metric = reader.metric()?;
-    let commit = reader.unsigned()?;
-    let data = match reader.u8()? {
-        0 => None,
-        1 => Some(read_entry_data(reader)?),
-        _ => return Err(Malformed("unknown kind of entry")),
-    };
-    Ok(Entry { metric, commit, data })
-}
-
-fn read_entry_data(reader: &mut Reader<'_>) -> Result<EntryData, Malformed> {
-    let born_after = reader.unsigned()?;
-    let mut offset = reader.unsigned()?;
-    let mut advance = |len: u32| {
-        let at = offset;
-        offset = offset.checked_add(u64::from(len)).ok_or(Malformed("offset out of range"))?;
-        Ok(at)
-    };
+    let mut reader = Reader::new(header);
+    let (commit, born_after) = (reader.unsigned()?, reader.unsigned()?);
+    let state_len: usize = reader.small()?;
+    let state_at = header_len + 8;
+    let mut at = state_at.checked_add(state_len).ok_or(Malformed("length out of range"))?;
     let count = reader.count(2)?;
     let mut granularities = Vec::with_capacity(count);
     for _ in 0..count {
-        let granularity = read_granularity(reader)?;
+        let granularity = read_granularity(&mut reader)?;
         let count = reader.count(4)?;
         let mut chunks = Vec::with_capacity(count);
         let mut last = 0i64;
@@ -252,18 +317,17 @@ fn read_entry_data(reader: &mut Reader<'_>) -> Result<EntryData, Malformed> {
             let first = last.wrapping_add(reader.signed()?);
             last = first.wrapping_add(reader.signed()?);
             let (rows, len) = (reader.small()?, reader.small()?);
-            chunks.push(ChunkRef {
-                first: Timestamp::from_nanos(first),
-                last: Timestamp::from_nanos(last),
-                rows,
-                offset: advance(len)?,
-                len,
-            });
+            let (first, last) = (Timestamp::from_nanos(first), Timestamp::from_nanos(last));
+            chunks.push(ChunkRef { first, last, rows, offset: at, len });
+            at = at.checked_add(len).ok_or(Malformed("length out of range"))?;
         }
         granularities.push((granularity, chunks));
     }
-    let state_len = reader.small()?;
-    Ok(EntryData { born_after, granularities, state_offset: advance(state_len)?, state_len })
+    reader.finish()?;
+    if at != len {
+        return Err(Malformed("its parts don't fill it"));
+    }
+    Ok((commit, Block { born_after, granularities, offset, state: (state_at, state_len), bytes }))
 }
 
 #[cfg(test)]

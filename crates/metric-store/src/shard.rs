@@ -1,6 +1,5 @@
 //! A shard: a folder with a log and segments, its head in memory, and one thread that writes the log.
 
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -10,15 +9,14 @@ use nephos_model::MetricId;
 use crate::bytes::{Malformed, Reader};
 use crate::contract::{AppendReport, StoreError};
 use crate::damage::DamageLog;
-use crate::files::{create_folder, io_error, remove, sync_folder};
+use crate::disk::Disk;
 use crate::head::{Head, MetricState};
 use crate::instrument;
-use crate::log::{FILE_HEADER, LogWriter, list_logs, log_path, replay};
-use crate::manifest::Manifest;
-use crate::options::StoreOptions;
+use crate::log::{FILE_HEADER, LogKey, LogWriter, list_logs, replay};
+use crate::manifest::{Live, Manifest};
 use crate::pack::{read_state, salvage};
 use crate::runs::read_batch;
-use crate::segment::{Entry, EntryData, Segment};
+use crate::segment::{Block, Entry, Segment};
 
 pub(crate) mod commit;
 
@@ -33,11 +31,11 @@ pub(crate) type Segments = Arc<Vec<Arc<Segment>>>;
 #[derive(Debug)]
 pub(crate) struct Shard {
     pub(crate) number: u32,
-    pub(crate) folder: PathBuf,
+    pub(crate) disk: Arc<dyn Disk>,
     head: RwLock<Head>,
     segments: RwLock<Segments>,
     /// Only maintenance changes it; held while files are written, never by readers or appends.
-    manifest: Mutex<Manifest>,
+    live: Mutex<Live>,
     pub(crate) damage: DamageLog,
     /// Bytes of log that no segment holds yet.
     pub(crate) unsealed: AtomicU64,
@@ -50,31 +48,36 @@ pub(crate) struct Shard {
     checkpoint_done: (Mutex<()>, Condvar),
     /// Maintenance in progress stops early.
     pub(crate) closing: AtomicBool,
+    /// Another process took the shard over.
+    lost: AtomicBool,
     pub(crate) accepted: AtomicU64,
     pub(crate) late: AtomicU64,
 }
 
 impl Shard {
-    /// Opens a shard: reads its segments' states and replays its log.
-    pub(crate) fn open(options: &StoreOptions, number: u32) -> Result<(Arc<Self>, LogWriter), StoreError> {
-        let folder = options.folder.join(format!("shard-{number:04}"));
-        create_folder(&folder)?;
-        let manifest = Manifest::load(&folder)?;
-        manifest.remove_leftovers(&folder)?;
+    /// Takes a shard over, whoever has it: reads its segments' states and replays its log.
+    pub(crate) fn open(disk: Arc<dyn Disk>, number: u32) -> Result<(Arc<Self>, LogWriter), StoreError> {
+        let live = Live::take_over(Arc::clone(&disk))?;
+        for key in list_logs(disk.as_ref())?.iter().filter(|key| **key >= live.now().log_from()) {
+            disk.fence(&key.name())?;
+        }
+        live.remove_leftovers()?;
         let damage = DamageLog::default();
-        let segments = open_segments(&folder, number, &manifest, &damage)?;
+        let segments = open_segments(&disk, number, live.now(), &damage)?;
         let mut head = Head::default();
-        head.commit = manifest.commit;
+        head.commit = live.now().commit;
         load_states(&mut head, &segments, &damage);
         let retained = head.raw_bytes();
-        let (log, unsealed) = replay_logs(&mut head, &folder, number, &manifest, &damage)?;
+        let unsealed = replay_logs(&mut head, disk.as_ref(), number, live.now(), &damage)?;
         head.buried.clear();
+        let key = LogKey { epoch: live.now().epoch, seq: 1 };
+        let log = LogWriter::create(Arc::clone(&disk), live.succession(), number, key)?;
         let shard = Self {
             number,
-            folder,
+            disk,
             head: RwLock::new(head),
             segments: RwLock::new(Arc::new(segments)),
-            manifest: Mutex::new(manifest),
+            live: Mutex::new(live),
             damage,
             unsealed: AtomicU64::new(unsealed),
             retained: AtomicU64::new(retained),
@@ -82,11 +85,24 @@ impl Shard {
             checkpoint_failed: AtomicBool::new(false),
             checkpoint_done: (Mutex::new(()), Condvar::new()),
             closing: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
             accepted: AtomicU64::new(0),
             late: AtomicU64::new(0),
         };
         shard.show();
         Ok((Arc::new(shard), log))
+    }
+
+    /// Whether another process took the shard over: what is in memory here is of the past.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Notes an error that says that another process took the shard over.
+    pub(crate) fn note_loss(&self, error: &StoreError) {
+        if matches!(error, StoreError::NoOwner { .. }) && !self.lost.swap(true, Ordering::Relaxed) {
+            tracing::warn!(shard = self.number, "another process took the shard over; it is given up here");
+        }
     }
 
     pub(crate) fn head(&self) -> RwLockReadGuard<'_, Head> {
@@ -105,8 +121,8 @@ impl Shard {
         *self.segments.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(segments);
     }
 
-    pub(crate) fn manifest(&self) -> MutexGuard<'_, Manifest> {
-        self.manifest.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn is_closing(&self) -> bool {
@@ -142,33 +158,26 @@ impl Shard {
         instrument::shard(self.number, self.unsealed.load(Ordering::Relaxed), self.segments().len());
     }
 
-    /// Bytes of all its files.
-    pub(crate) fn disk_bytes(&self) -> Result<u64, StoreError> {
-        let list = || std::fs::read_dir(&self.folder)?.map(|entry| Ok(entry?.metadata()?.len())).sum();
-        let bytes: Result<u64, std::io::Error> = list();
-        match bytes {
-            // A file that maintenance removes meanwhile: count again.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                list().map_err(io_error("list", &self.folder))
-            }
-            other => other.map_err(io_error("list", &self.folder)),
-        }
+    /// Bytes of its segments, and of the log that they do not hold yet.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        let segments: u64 = self.segments().iter().map(|segment| segment.size()).sum();
+        segments + self.unsealed.load(Ordering::Relaxed)
     }
 }
 
 fn open_segments(
-    folder: &Path,
+    disk: &Arc<dyn Disk>,
     shard: u32,
     manifest: &Manifest,
     damage: &DamageLog,
 ) -> Result<Vec<Arc<Segment>>, StoreError> {
     let mut segments = Vec::with_capacity(manifest.segments.len());
-    for number in &manifest.segments {
-        match Segment::open(folder, shard, *number) {
+    for name in &manifest.segments {
+        match Segment::open(Arc::clone(disk), shard, name, damage) {
             Ok(segment) => segments.push(Arc::new(segment)),
-            Err(StoreError::Damaged { path, reason }) => drop(damage.report(Path::new(&path), reason)),
+            Err(StoreError::Damaged { path, reason }) => drop(damage.report(&path, reason)),
             Err(StoreError::Io { path, source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-                drop(damage.report(Path::new(&path), "it is missing"));
+                drop(damage.report(&path, "it is missing"));
             }
             Err(error) => return Err(error),
         }
@@ -179,15 +188,14 @@ fn open_segments(
 /// Takes each metric's newest state.
 fn load_states(head: &mut Head, segments: &[Arc<Segment>], damage: &DamageLog) {
     for segment in segments.iter().rev() {
-        for Entry { metric, commit, data } in segment.entries(damage) {
-            if head.metrics.contains_key(&metric) || head.buried.contains_key(&metric) {
-                continue;
-            }
-            let Some(data) = data else {
+        let known = |head: &Head, metric| head.metrics.contains(metric) || head.buried.contains_key(&metric);
+        let wanted: Vec<Entry> = segment.states(damage, |metric| !known(head, metric)).collect();
+        for Entry { metric, commit, data } in wanted {
+            let Some(block) = data else {
                 head.buried.insert(metric, commit);
                 continue;
             };
-            let mut state = read_or_salvage(segment, metric, commit, &data, damage);
+            let mut state = read_or_salvage(segment, metric, commit, &block, damage);
             state.policy = head.intern(&state.policy);
             head.metrics.insert(metric, state);
         }
@@ -199,62 +207,50 @@ fn read_or_salvage(
     segment: &Segment,
     metric: MetricId,
     commit: u64,
-    data: &EntryData,
+    block: &Block,
     damage: &DamageLog,
 ) -> MetricState {
-    let read = segment.read(data.state_offset, data.state_len as usize).map_err(|error| error.to_string());
-    let state =
-        read.and_then(|bytes| read_state(&bytes, commit, data.born_after).map_err(|error| error.to_string()));
+    let read = segment.state(block).map_err(|error| error.to_string());
+    let state = read
+        .and_then(|bytes| read_state(&bytes, commit, block.born_after).map_err(|error| error.to_string()));
     state.unwrap_or_else(|error| {
-        let reason = format!("metric {metric} at byte {}: {error}", data.state_offset);
-        drop(damage.report(&segment.path, reason));
-        salvage(segment, commit, data)
+        let reason = format!("metric {metric}, block at byte {}: {error}", block.offset);
+        drop(damage.report(&segment.path(), reason));
+        salvage(segment, commit, block)
     })
 }
 
-/// Applies the log to the head. Returns the writer of a new file, and how many bytes of log no segment holds.
+/// Applies the log to the head. Returns how many bytes of log no segment holds.
 fn replay_logs(
     head: &mut Head,
-    folder: &Path,
+    disk: &dyn Disk,
     shard: u32,
     manifest: &Manifest,
     damage: &DamageLog,
-) -> Result<(LogWriter, u64), StoreError> {
-    let mut logs = list_logs(folder)?;
-    let old: Vec<u64> = logs.extract_if(.., |seq| *seq < manifest.log_from).collect();
-    for seq in old {
-        remove(&log_path(folder, seq))?;
-    }
+) -> Result<u64, StoreError> {
+    let mut logs = list_logs(disk)?;
+    logs.retain(|key| *key >= manifest.log_from());
     let mut unsealed = 0;
-    let newest = logs.last().copied();
-    let mut next = newest.map_or(manifest.log_from, |seq| seq + 1);
-    for seq in &logs {
-        let path = log_path(folder, *seq);
-        let found = replay(&path, shard, *seq, |number, payload| apply(head, number, payload).map(drop))?;
+    for (at, key) in logs.iter().enumerate() {
+        let Some(content) = disk.read(&key.name())? else { continue };
+        let found = replay(&content, shard, *key, |number, payload| apply(head, number, payload).map(drop));
         unsealed += found.sound;
+        let path = disk.describe(&key.name());
         let empty = found.sound <= FILE_HEADER as u64 && found.damage.is_empty();
         for reason in found.damage {
             drop(damage.report(&path, reason));
         }
-        if empty && Some(*seq) == newest {
+        let last_of_its_owner = logs.get(at + 1).is_none_or(|next| next.epoch > key.epoch);
+        if empty && last_of_its_owner {
             // Restarts without writes do not pile up files.
-            remove(&path)?;
-            next = *seq;
-        } else if found.torn > 0 && Some(*seq) == newest {
-            tracing::warn!(path = %path.display(), bytes = found.torn, "a write cut by a crash was removed from the log");
-            cut(&path, found.sound)?;
-        } else if found.torn > 0 {
+            disk.remove(&key.name())?;
+        } else if found.torn > 0 && !last_of_its_owner {
             drop(damage.report(&path, format!("its last {} bytes", found.torn)));
+        } else if found.torn > 0 {
+            tracing::info!(path, bytes = found.torn, "a write was cut by a crash; it was never answered");
         }
     }
-    Ok((LogWriter::create(folder, shard, next)?, unsealed))
-}
-
-/// Removes the torn end of a file, so that later starts don't take it for damage.
-fn cut(path: &Path, len: u64) -> Result<(), StoreError> {
-    let file = std::fs::OpenOptions::new().write(true).open(path).map_err(io_error("open", path))?;
-    file.set_len(len).and_then(|()| file.sync_all()).map_err(io_error("cut", path))?;
-    path.parent().map_or(Ok(()), sync_folder)
+    Ok(unsealed)
 }
 
 /// Applies a frame of the log: what its calls did, in their order.
@@ -266,11 +262,9 @@ pub(crate) fn apply(head: &mut Head, commit: u64, payload: &[u8]) -> Result<Appe
         let mut body = Reader::new(reader.bytes()?);
         match kind {
             APPEND => {
-                for run in read_batch(&mut body)?.runs() {
-                    let one = head.append(commit, run.to_run());
-                    report.accepted += one.accepted;
-                    report.late += one.late;
-                }
+                let one = head.append(commit, &read_batch(&mut body)?);
+                report.accepted += one.accepted;
+                report.late += one.late;
             }
             DELETE => {
                 for metric in read_metrics(&mut body)? {

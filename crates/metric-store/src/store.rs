@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::bytes::shard_of;
 use crate::contract::{AppendReport, Batch, MetricStore, Series, SeriesRequest, StoreError, StoreStatistics};
+use crate::disk::LocalDisk;
 use crate::format;
 use crate::instrument;
 use crate::maintenance::{self, Job};
@@ -140,12 +141,14 @@ impl LocalStore {
     fn open_shard(&self, number: u32) -> Result<(), StoreError> {
         // Held all the while: a shard must not be opened twice.
         let mut shards = self.shards.write().unwrap_or_else(PoisonError::into_inner);
-        if number >= self.count || shards.contains_key(&number) {
+        if number >= self.count || shards.get(&number).is_some_and(|owned| !owned.shard.is_lost()) {
             return Ok(());
         }
+        shards.remove(&number).into_iter().for_each(Owned::stop);
         let jobs = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
         let jobs = jobs.as_ref().map(|(jobs, _)| jobs.clone()).ok_or(StoreError::Closed)?;
-        let (shard, log) = Shard::open(&self.options, number)?;
+        let folder = self.options.folder.join(format!("shard-{number:04}"));
+        let (shard, log) = Shard::open(Arc::new(LocalDisk::open(folder)?), number)?;
         let committer = commit::start(Arc::clone(&shard), log, jobs, &self.options)?;
         shards.insert(number, Owned { shard, commands: committer.commands, thread: committer.thread });
         Ok(())
@@ -154,11 +157,11 @@ impl LocalStore {
     fn shard(&self, number: u32) -> Result<(Arc<Shard>, mpsc::Sender<Command>), StoreError> {
         let shards = self.shards.read().unwrap_or_else(PoisonError::into_inner);
         match shards.get(&number) {
-            Some(owned) => Ok((Arc::clone(&owned.shard), owned.commands.clone())),
-            None if self.maintenance.lock().unwrap_or_else(PoisonError::into_inner).is_none() => {
+            Some(owned) if !owned.shard.is_lost() => Ok((Arc::clone(&owned.shard), owned.commands.clone())),
+            _ if self.maintenance.lock().unwrap_or_else(PoisonError::into_inner).is_none() => {
                 Err(StoreError::Closed)
             }
-            None => Err(StoreError::NoOwner { retry_after: RETRY_AFTER }),
+            _ => Err(StoreError::NoOwner { retry_after: RETRY_AFTER }),
         }
     }
 
@@ -212,7 +215,7 @@ impl Owned {
         drop(self.commands);
         join(self.thread);
         // A checkpoint under way gives up soon; the files are nobody's before it has.
-        drop(self.shard.manifest());
+        drop(self.shard.live());
     }
 }
 
@@ -318,7 +321,7 @@ impl MetricStore for LocalStore {
                 sum.metrics += shard.head().metrics.len() as u64;
                 sum.accepted += shard.accepted.load(Ordering::Relaxed);
                 sum.late += shard.late.load(Ordering::Relaxed);
-                sum.disk_bytes += shard.disk_bytes()?;
+                sum.disk_bytes += shard.disk_bytes();
             }
             Ok(sum)
         })

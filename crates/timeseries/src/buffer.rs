@@ -46,10 +46,7 @@ impl RawBuffer {
     /// back window, less one bucket more if differences are kept. `None` for an empty buffer, which takes
     /// everything.
     pub fn first_block(&self, policy: &ArchivePolicy) -> Option<Timestamp> {
-        let block = policy.coarsest()?;
-        let newest = *self.timestamps.last()?;
-        let blocks = i64::from(policy.back_window) + i64::from(policy.has_rate());
-        Some(newest.floor(block).plus_nanos(block.as_nanos().saturating_mul(blocks).saturating_neg()))
+        window_start(*self.timestamps.last()?, policy)
     }
 
     /// Forgets what no measure still to come can need; returns how many measures went. To be called after the
@@ -78,6 +75,43 @@ impl RawBuffer {
             self.values.shrink_to(self.len() * 2);
         }
     }
+}
+
+/// Measures before this instant are late once `newest` was taken: the start of its coarsest bucket, less the back
+/// window, less one bucket more if differences are kept. `None` for a policy without granularities.
+pub fn window_start(newest: Timestamp, policy: &ArchivePolicy) -> Option<Timestamp> {
+    let block = policy.coarsest()?;
+    let blocks = i64::from(policy.back_window) + i64::from(policy.has_rate());
+    Some(newest.floor(block).plus_nanos(block.as_nanos().saturating_mul(blocks).saturating_neg()))
+}
+
+/// Sorts a run by time; of equal times the smallest value stays (NaN only if there is nothing else).
+pub fn sort_run(run: &mut Vec<Measure>) {
+    run.sort_unstable_by(by_time_then_value);
+    run.dedup_by_key(|measure| measure.timestamp);
+}
+
+/// Merges a [sorted](sort_run) run into measures that ascend strictly; of equal times the run's value stays.
+pub fn insert_run(measures: &mut Vec<Measure>, run: &[Measure]) {
+    let Some(first) = run.first() else { return };
+    let at = match measures.last() {
+        Some(last) if last.timestamp >= first.timestamp => {
+            measures.partition_point(|measure| measure.timestamp < first.timestamp)
+        }
+        _ => measures.len(),
+    };
+    // Only the part behind the run's first measure is touched: mostly nothing.
+    let tail = measures.split_off(at);
+    measures.reserve(tail.len() + run.len());
+    let mut tail = tail.into_iter().peekable();
+    for measure in run {
+        while let Some(before) = tail.next_if(|other| other.timestamp < measure.timestamp) {
+            measures.push(before);
+        }
+        tail.next_if(|other| other.timestamp == measure.timestamp);
+        measures.push(*measure);
+    }
+    measures.extend(tail);
 }
 
 /// Merges measures that belong together, in any order, into the buffer. Lateness is judged by what was buffered

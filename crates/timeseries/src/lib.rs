@@ -17,7 +17,7 @@ pub mod resample;
 pub mod retention;
 
 pub use aggregate::{aggregate, aggregate_buffer};
-pub use buffer::{MergeOutcome, RawBuffer, merge_run};
+pub use buffer::{MergeOutcome, RawBuffer, insert_run, merge_run, sort_run, window_start};
 pub use codec::{Chunk, CodecError, decode_columns, decode_raw, encode_columns, encode_raw};
 pub use columns::{BucketColumns, Column, Presence};
 pub use method::{AggregationMethod, Stat, UnknownMethod};

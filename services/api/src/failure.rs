@@ -207,7 +207,7 @@ fn of_store(error: &StoreError) -> Refusal {
             unavailable("The metric store is not available. Please retry.")
         }
         StoreError::TooLarge { .. } => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
-        StoreError::Damaged { .. } | StoreError::Io { .. } => {
+        StoreError::Damaged { .. } | StoreError::Format { .. } | StoreError::Io { .. } => {
             Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "")
         }
     }
@@ -232,7 +232,9 @@ impl IntoResponse for Failure {
 /// Where an error ends is where it is logged, whole.
 fn log(failure: &Failure) {
     match failure {
-        Failure::Problem(Problem::Store(error @ (StoreError::Damaged { .. } | StoreError::Io { .. }))) => {
+        Failure::Problem(Problem::Store(
+            error @ (StoreError::Damaged { .. } | StoreError::Format { .. } | StoreError::Io { .. }),
+        )) => {
             let source = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
             tracing::error!(error = %error, source, "request failed in the metric store");
         }

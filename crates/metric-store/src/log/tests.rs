@@ -1,21 +1,46 @@
-use std::cell::Cell;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::disk::LocalDisk;
+
+const KEY: LogKey = LogKey { epoch: 3, seq: 1 };
+
+/// An owner that nobody takes over from.
+#[derive(Debug)]
+struct Alone;
+
+impl Succession for Alone {
+    fn manifest(&self, ahead: u64) -> String {
+        format!("none-{ahead}")
+    }
+
+    fn is_ours(&self, _manifest: &[u8]) -> bool {
+        true
+    }
+}
+
+fn disk(folder: &Path) -> Arc<dyn Disk> {
+    Arc::new(LocalDisk::open(folder.to_owned()).unwrap())
+}
+
+fn log_path(folder: &Path) -> PathBuf {
+    folder.join(KEY.name())
+}
 
 fn frames(path: &Path) -> (Vec<(u64, Vec<u8>)>, Replayed) {
     let mut seen = Vec::new();
-    let found = replay(path, 0, 1, |number, payload| {
+    let found = replay(&fs::read(path).unwrap(), 0, KEY, |number, payload| {
         seen.push((number, payload.to_vec()));
         Ok(())
-    })
-    .unwrap();
+    });
     (seen, found)
 }
 
 fn written(folder: &Path, payloads: &[&[u8]]) -> Vec<u64> {
-    let mut log = LogWriter::<File>::create(folder, 0, 1).unwrap();
+    let mut log = LogWriter::create(disk(folder), Arc::new(Alone), 0, KEY).unwrap();
     let mut ends = vec![log.len()];
     for (number, payload) in payloads.iter().enumerate() {
         log.append(number as u64, [*payload]).unwrap();
@@ -28,7 +53,7 @@ fn written(folder: &Path, payloads: &[&[u8]]) -> Vec<u64> {
 fn frames_come_back_in_order() {
     let folder = tempfile::tempdir().unwrap();
     written(folder.path(), &[b"one", b"", b"three"]);
-    let (seen, found) = frames(&log_path(folder.path(), 1));
+    let (seen, found) = frames(&log_path(folder.path()));
     assert_eq!(seen, [(0, b"one".to_vec()), (1, Vec::new()), (2, b"three".to_vec())]);
     assert_eq!((found.torn, found.damage.len()), (0, 0));
 }
@@ -37,7 +62,7 @@ fn frames_come_back_in_order() {
 fn a_tail_cut_anywhere_loses_only_the_frame_it_cuts_and_is_no_damage() {
     let folder = tempfile::tempdir().unwrap();
     let ends = written(folder.path(), &[b"first", b"second", b"third"]);
-    let path = log_path(folder.path(), 1);
+    let path = log_path(folder.path());
     let whole = fs::read(&path).unwrap();
     for cut in 0..=whole.len() {
         fs::write(&path, &whole[..cut]).unwrap();
@@ -53,7 +78,7 @@ fn a_tail_cut_anywhere_loses_only_the_frame_it_cuts_and_is_no_damage() {
 fn a_tail_of_zeros_is_cut() {
     let folder = tempfile::tempdir().unwrap();
     let ends = written(folder.path(), &[b"first"]);
-    let path = log_path(folder.path(), 1);
+    let path = log_path(folder.path());
     let mut content = fs::read(&path).unwrap();
     content.resize(content.len() + 100, 0);
     fs::write(&path, content).unwrap();
@@ -67,7 +92,7 @@ fn a_tail_of_zeros_is_cut() {
 fn a_flipped_bit_before_a_sound_frame_is_named_and_costs_that_frame_alone() {
     let folder = tempfile::tempdir().unwrap();
     let ends = written(folder.path(), &[b"first", b"second", b"third"]);
-    let path = log_path(folder.path(), 1);
+    let path = log_path(folder.path());
     let whole = fs::read(&path).unwrap();
     for at in ends[1]..ends[2] {
         let mut content = whole.clone();
@@ -83,88 +108,25 @@ fn a_flipped_bit_before_a_sound_frame_is_named_and_costs_that_frame_alone() {
 fn a_file_of_another_shard_is_damage() {
     let folder = tempfile::tempdir().unwrap();
     written(folder.path(), &[b"first"]);
-    let found = replay(&log_path(folder.path(), 1), 7, 1, |_, _| Ok(())).unwrap();
+    let found = replay(&fs::read(log_path(folder.path())).unwrap(), 7, KEY, |_, _| Ok(()));
     assert_eq!(found.damage, ["file header: belongs elsewhere"]);
 }
 
 #[test]
 fn a_new_file_goes_on_where_the_old_one_ended() {
     let folder = tempfile::tempdir().unwrap();
-    let mut log = LogWriter::<File>::create(folder.path(), 0, 1).unwrap();
+    let mut log = LogWriter::create(disk(folder.path()), Arc::new(Alone), 0, KEY).unwrap();
     log.append(1, [b"old".as_slice()]).unwrap();
     log.rotate().unwrap();
     log.append(2, [b"new".as_slice()]).unwrap();
-    assert_eq!(list_logs(folder.path()).unwrap(), [1, 2]);
+    assert_eq!(list_logs(disk(folder.path()).as_ref()).unwrap(), [KEY, KEY.next()]);
     let mut seen = Vec::new();
-    replay(&log_path(folder.path(), 2), 0, 2, |number, payload| {
+    let content = fs::read(folder.path().join(KEY.next().name())).unwrap();
+    replay(&content, 0, KEY.next(), |number, payload| {
         seen.push((number, payload.to_vec()));
         Ok(())
-    })
-    .unwrap();
+    });
     assert_eq!(seen, [(2, b"new".to_vec())]);
-}
-
-thread_local! {
-    /// Bytes the disk of the double still takes.
-    static ROOM: Cell<usize> = const { Cell::new(usize::MAX) };
-    static CUTS_FAIL: Cell<bool> = const { Cell::new(false) };
-}
-
-/// A file on a disk that can be full, and that can refuse to be mended.
-struct FullDisk(File);
-
-impl Write for FullDisk {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let len = buf.len().min(ROOM.get());
-        if len == 0 {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        ROOM.set(ROOM.get() - len);
-        self.0.write(&buf[..len])
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
-}
-
-impl LogFile for FullDisk {
-    fn create(path: &Path) -> io::Result<Self> {
-        <File as LogFile>::create(path).map(Self)
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        LogFile::sync(&mut self.0)
-    }
-
-    fn cut(&mut self, len: u64) -> io::Result<()> {
-        if CUTS_FAIL.get() { Err(io::ErrorKind::Other.into()) } else { self.0.cut(len) }
-    }
-}
-
-#[test]
-fn a_write_that_fills_the_disk_leaves_no_trace_and_the_next_one_succeeds() {
-    for (room, cuts_fail) in [(0, false), (7, false), (25, false), (7, true)] {
-        let folder = tempfile::tempdir().unwrap();
-        ROOM.set(usize::MAX);
-        CUTS_FAIL.set(cuts_fail);
-        let mut log = LogWriter::<FullDisk>::create(folder.path(), 0, 1).unwrap();
-        log.append(1, [b"before".as_slice()]).unwrap();
-        ROOM.set(room);
-        assert!(matches!(log.append(2, [b"refused".as_slice()]), Err(StoreError::Io { .. })));
-        ROOM.set(usize::MAX);
-        if cuts_fail {
-            assert!(
-                log.append(2, [b"refused".as_slice()]).is_err(),
-                "nothing is written behind a torn frame"
-            );
-            CUTS_FAIL.set(false);
-        }
-        log.append(2, [b"after".as_slice()]).unwrap();
-        let (seen, found) = frames(&log_path(folder.path(), 1));
-        assert_eq!(seen, [(1, b"before".to_vec()), (2, b"after".to_vec())]);
-        assert!(found.damage.is_empty());
-    }
 }
 
 proptest! {
@@ -176,7 +138,7 @@ proptest! {
     ) {
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         written(folder.path(), &payloads.iter().map(Vec::as_slice).collect::<Vec<_>>());
-        let path = log_path(folder.path(), 1);
+        let path = log_path(folder.path());
         let mut content = fs::read(&path).unwrap();
         for (index, byte) in changes {
             let at = index.index(content.len());

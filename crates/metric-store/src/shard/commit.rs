@@ -1,6 +1,7 @@
 //! Group commit: one thread a shard takes all calls that arrived while the disk was busy, writes them as one frame,
 //! syncs once, applies them to the head and answers.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
@@ -13,16 +14,18 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use super::{APPEND, DELETE, Shard, put_metrics};
 use crate::bytes::put_bytes;
 use crate::contract::{AppendReport, Batch, StoreError};
-use crate::files::{free_bytes, io_error};
+use crate::files::io_error;
 use crate::instrument;
 use crate::log::LogWriter;
 use crate::maintenance::Job;
-use crate::options::StoreOptions;
+use crate::options::{RETRY_AFTER, StoreOptions};
 use crate::runs::put_batch;
 
 /// A commit takes no more calls once it has so many bytes.
 const COMMIT_BYTES: usize = 8 << 20;
 const QUEUE: usize = 1_024;
+/// A file of the log is read as a whole at the next start.
+const LOG_FILE_BYTES: u64 = 64 << 20;
 /// After a checkpoint that failed.
 const RETRY_CHECKPOINT: Duration = Duration::from_secs(5);
 /// Appends wait when the log is so many checkpoints long.
@@ -82,6 +85,7 @@ struct Writer {
     min_free: u64,
     checkpoint_bytes: u64,
     next_checkpoint: Duration,
+    last_write: Duration,
     /// Whether the last group was refused or could not be written: told when it begins and when it ends.
     troubled: bool,
 }
@@ -101,7 +105,6 @@ pub(crate) fn start(
     options: &StoreOptions,
 ) -> Result<Committer, StoreError> {
     let (commands, queue) = mpsc::channel(QUEUE);
-    let folder = shard.folder.clone();
     let writer = Writer {
         log,
         jobs,
@@ -109,13 +112,15 @@ pub(crate) fn start(
         min_free: options.min_free,
         checkpoint_bytes: options.checkpoint_bytes,
         next_checkpoint: Duration::ZERO,
+        last_write: Duration::ZERO,
         troubled: false,
         shard,
     };
+    let place = writer.shard.disk.describe("");
     let thread = std::thread::Builder::new()
         .name(format!("log-{:04}", writer.shard.number))
         .spawn(move || writer.run(queue))
-        .map_err(io_error("start the log's thread of", &folder))?;
+        .map_err(io_error("start the log's thread of", Path::new(&place)))?;
     Ok(Committer { commands, thread })
 }
 
@@ -127,6 +132,7 @@ impl Writer {
                 Command::Checkpoint { full, reply } => self.checkpoint(full, Some(reply)),
                 Command::Commit { change, bytes, reply, permit } => {
                     self.checkpoint_if_due();
+                    self.gather();
                     let mut size = bytes.len();
                     let mut group = vec![Pending { change, bytes, reply, _permit: permit }];
                     while size < COMMIT_BYTES {
@@ -149,6 +155,17 @@ impl Writer {
         }
     }
 
+    /// Waits until the next write of the log may begin: more calls join it meanwhile.
+    #[allow(clippy::disallowed_methods, reason = "this thread has nothing else to do")]
+    fn gather(&mut self) {
+        let now = self.clock.monotonic();
+        let next = self.last_write + self.shard.disk.commit_window();
+        if now < next {
+            std::thread::sleep(next - now);
+        }
+        self.last_write = now.max(next);
+    }
+
     /// Makes a group of calls durable, applies and answers them.
     fn commit(&mut self, group: Vec<Pending>) {
         let group = match self.refusal() {
@@ -161,6 +178,7 @@ impl Writer {
         let number = self.shard.head().commit + 1;
         let (start, before) = (self.clock.monotonic(), self.log.len());
         if let Err(error) = self.log.append(number, group.iter().map(|call| call.bytes.as_slice())) {
+            self.shard.note_loss(&error);
             let error = self.named(error);
             self.trouble(&error);
             for call in group {
@@ -169,6 +187,11 @@ impl Writer {
             return;
         }
         let written = self.log.len() - before;
+        if self.log.len() >= LOG_FILE_BYTES
+            && let Err(error) = self.log.rotate()
+        {
+            tracing::warn!(error = %error, "a new log file could not be started; the old one goes on");
+        }
         instrument::committed(group.len(), written, self.clock.monotonic().saturating_sub(start));
         self.shard.unsealed.fetch_add(written, Ordering::Relaxed);
         let appends = group.iter().any(|call| matches!(call.change, Change::Append(_)));
@@ -191,11 +214,7 @@ impl Writer {
             let mut report = AppendReport::default();
             match call.change {
                 Change::Append(batch) => {
-                    for run in batch.runs() {
-                        let one = head.append(number, run.to_run());
-                        report.accepted += one.accepted;
-                        report.late += one.late;
-                    }
+                    report = head.append(number, &batch);
                 }
                 Change::Delete(metrics) => metrics.into_iter().for_each(|metric| head.delete(number, metric)),
             }
@@ -209,22 +228,25 @@ impl Writer {
 
     /// Why appends can't be taken just now.
     fn refusal(&self) -> Option<StoreError> {
-        match free_bytes(&self.shard.folder) {
-            Ok(free) if free < self.min_free => Some(self.disk_full(free)),
+        if self.shard.is_lost() {
+            return Some(StoreError::NoOwner { retry_after: RETRY_AFTER });
+        }
+        match self.shard.disk.free_bytes() {
+            Ok(Some(free)) if free < self.min_free => Some(self.disk_full(free)),
             Ok(_) => self.behind(),
             Err(error) => Some(error),
         }
     }
 
     fn disk_full(&self, free: u64) -> StoreError {
-        StoreError::DiskFull { path: self.shard.folder.display().to_string(), free, min_free: self.min_free }
+        StoreError::DiskFull { path: self.shard.disk.describe(""), free, min_free: self.min_free }
     }
 
     /// A write that found no room is a full disk, whatever limit was set.
     fn named(&self, error: StoreError) -> StoreError {
         match error {
             StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-                self.disk_full(free_bytes(&self.shard.folder).unwrap_or(0))
+                self.disk_full(self.shard.disk.free_bytes().ok().flatten().unwrap_or(0))
             }
             other => other,
         }
@@ -258,7 +280,11 @@ impl Writer {
         let bytes = self.shard.wait_for_checkpoint(most, PATIENCE);
         let source =
             || std::io::Error::other(format!("{bytes} bytes of log wait for a segment to be written"));
-        (bytes >= most).then(|| io_error("checkpoint", &self.shard.folder)(source()))
+        (bytes >= most).then(|| StoreError::Io {
+            action: "checkpoint",
+            path: self.shard.disk.describe(""),
+            source: source(),
+        })
     }
 
     fn checkpoint_if_due(&mut self) {
@@ -275,6 +301,7 @@ impl Writer {
     /// Goes on in a new log file and has the old ones written to a segment.
     fn checkpoint(&mut self, full: bool, reply: Option<oneshot::Sender<Result<(), StoreError>>>) {
         if let Err(error) = self.log.rotate() {
+            self.shard.note_loss(&error);
             tracing::warn!(error = %error, "a new log file could not be started");
             if let Some(reply) = reply {
                 answer(reply, Err(error));
@@ -283,7 +310,7 @@ impl Writer {
         }
         self.shard.checkpointing.store(true, Ordering::Release);
         let covered = self.shard.unsealed.load(Ordering::Relaxed);
-        let job = Job { shard: Arc::clone(&self.shard), log_from: self.log.seq(), covered, full, reply };
+        let job = Job { shard: Arc::clone(&self.shard), log_from: self.log.key(), covered, full, reply };
         // A queue that is full, or gone, means that this can wait: the log keeps everything.
         if self.jobs.try_send(job).is_err() {
             self.shard.checkpointing.store(false, Ordering::Release);

@@ -328,9 +328,9 @@ async fn a_shard_that_is_not_ours_has_no_owner_until_it_is_acquired() {
 async fn an_unknown_format_is_refused() {
     let folder = folder();
     drop(LocalStore::open(options(folder.path())).unwrap());
-    fs::write(folder.path().join("store/FORMAT"), "nephos-store 2\nshards 1\n").unwrap();
+    fs::write(folder.path().join("store/FORMAT"), "nephos-store 1\nshards 1\n").unwrap();
     let error = LocalStore::open(options(folder.path())).unwrap_err().to_string();
-    assert!(error.contains("nephos-store 2") && error.contains("FORMAT"), "{error}");
+    assert!(error.contains("nephos-store 1") && error.contains("FORMAT"), "{error}");
 }
 
 #[tokio::test]
@@ -410,7 +410,7 @@ async fn checkpoints_that_fail_end_in_refused_appends_and_recover_by_themselves(
         ..options(folder.path())
     };
     let store = LocalStore::open(options).unwrap();
-    let obstacle = folder.path().join("store/shard-0000/segment-000000000001.tmp");
+    let obstacle = folder.path().join("store/shard-0000/segment-00000001-00000001.nseg");
     fs::create_dir(&obstacle).unwrap();
     let metric = MetricId::random();
     let mut accepted: usize = 0;

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::checkpoint::checkpoint;
 use crate::contract::Run;
+use crate::disk::LocalDisk;
 use crate::shard::apply;
 
 const METHODS: [AggregationMethod; 4] = [
@@ -202,8 +203,8 @@ impl World {
             Action::Checkpoint { full } => self.runtime.block_on(self.store().compact(*full)).unwrap(),
             Action::Overtaken(runs) => self.overtake(runs),
             Action::TornTail { noise, bytes } => self.tear(*noise, *bytes),
-            Action::CrashBeforeManifest { full } => self.crash(*full, |_| true),
-            Action::CrashBeforeCleanup { full } => self.crash(*full, |name| name != "MANIFEST"),
+            Action::CrashBeforeManifest { full } => self.crash(*full, true),
+            Action::CrashBeforeCleanup { full } => self.crash(*full, false),
         }
     }
 
@@ -225,7 +226,8 @@ impl World {
     fn overtake(&mut self, runs: &[(u8, u8, Offsets)]) {
         self.store = None;
         let options = options(self.folder.path());
-        let (shard, mut log) = Shard::open(&options, 0).unwrap();
+        let disk = Arc::new(LocalDisk::open(self.shard_folder()).unwrap());
+        let (shard, mut log) = Shard::open(disk, 0).unwrap();
         log.rotate().unwrap();
         for (number, kind, measures) in runs.iter().filter(|(_, _, measures)| !measures.is_empty()) {
             self.now += i64::from(*kind) * 20;
@@ -242,7 +244,7 @@ impl World {
             log.append(commit, [bytes.as_slice()]).unwrap();
             assert_eq!(apply(&mut head, commit, &bytes), Ok(report));
         }
-        checkpoint(&shard, log.seq(), options.clock.as_ref()).unwrap();
+        checkpoint(&shard, log.key(), options.clock.as_ref()).unwrap();
         drop(log);
         self.open();
     }
@@ -273,26 +275,22 @@ impl World {
         self.open();
     }
 
-    /// Writes segments, then puts back those files as they were that the crash kept from changing.
-    fn crash(&mut self, full: bool, kept: impl Fn(&str) -> bool) {
+    /// Writes segments, then puts back the files that were removed; before the manifest, it goes too.
+    fn crash(&mut self, full: bool, before_manifest: bool) {
         let folder = self.shard_folder();
-        let names = |folder: &Path| -> Vec<String> {
-            fs::read_dir(folder)
-                .unwrap()
-                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        let content = |folder: &Path| -> BTreeMap<String, Vec<u8>> {
+            let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+            entries
+                .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()))
                 .collect()
         };
-        let before: Vec<(String, Vec<u8>)> = names(&folder)
-            .into_iter()
-            .map(|name| (name.clone(), fs::read(folder.join(&name)).unwrap()))
-            .collect();
+        let before = content(&folder);
         self.runtime.block_on(self.store().compact(full)).unwrap();
         self.store = None;
-        let had_manifest = before.iter().any(|(name, _)| name == "MANIFEST");
-        if !had_manifest && kept("MANIFEST") {
-            fs::remove_file(folder.join("MANIFEST")).unwrap_or_default();
+        for name in content(&folder).keys().filter(|name| name.starts_with("MANIFEST") && before_manifest) {
+            fs::remove_file(folder.join(name)).unwrap();
         }
-        for (name, content) in before.into_iter().filter(|(name, _)| kept(name)) {
+        for (name, content) in before {
             fs::write(folder.join(name), content).unwrap();
         }
         self.open();

@@ -9,8 +9,9 @@ TOOLS ?= $(CURDIR)/.tools
 PREFIX ?= /usr/local
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 NEPHOS_ARGS ?=
+COMPARE_ARGS ?=
 
-.PHONY: help run build test lint fmt fmt-check clippy docs deps-check bench client chart-test ci install uninstall clean servers
+.PHONY: help run build test lint fmt fmt-check clippy docs deps-check bench compare client chart-test ci install uninstall clean servers
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}'
@@ -53,6 +54,9 @@ deps-check: ## Check licences, duplicates and that docs/dependencies.md names ev
 
 bench: ## Run the micro benchmarks
 	cargo bench --locked --package nephos-timeseries --bench series
+
+compare: ## Run Nephos (make build), Gnocchi, VictoriaMetrics, Prometheus and InfluxDB on the same work; COMPARE_ARGS=--quick
+	@TOOLS="$(TOOLS)" CARGO_TARGET_DIR="$(TARGET)" benches/compare/run $(COMPARE_ARGS)
 
 client: ## Install the gnocchi and aodh command-line clients into a private venv
 	@scripts/clients "$(TOOLS)/client"

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use nephos_model::{Clock, Granularity, Timestamp};
-use nephos_timeseries::{BucketColumns, decode_columns};
+use nephos_timeseries::{BucketColumns, Effort, decode_columns};
 
 use crate::contract::StoreError;
 use crate::instrument;
@@ -193,7 +193,7 @@ fn join<'a>(
     for (segment, block, chunk) in chunks {
         let bytes = segment.chunk(block, chunk)?;
         let large = open.is_empty() && chunk.rows as usize * 2 > CHUNK_ROWS;
-        let small = if large { None } else { decode_columns(&bytes, None).ok() };
+        let small = if large { None } else { decode_columns(&bytes).ok() };
         match small {
             Some(part) if open.is_empty() => open = part,
             Some(part) => open.overwrite(&part),
@@ -207,13 +207,13 @@ fn join<'a>(
             joined.append(&mut close(segment, &mut open)?);
         }
     }
-    let packed = pack_chunks(open).map_err(|error| unpackable("a merged segment", error))?;
+    let packed = pack_chunks(open, Effort::Small).map_err(|error| unpackable("a merged segment", error))?;
     joined.extend(packed);
     Ok(joined)
 }
 
 fn close(segment: &Segment, open: &mut BucketColumns) -> Result<Vec<PackedChunk>, StoreError> {
-    pack_chunks(std::mem::take(open)).map_err(|error| unpackable(&segment.path(), error))
+    pack_chunks(std::mem::take(open), Effort::Small).map_err(|error| unpackable(&segment.path(), error))
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use nephos_model::{Measure, Timestamp};
 use nephos_timeseries::{
-    ArchivePolicy, BucketColumns, Chunk, CodecError, PolicyItem, aggregate, decode_raw, encode_columns,
-    encode_raw,
+    ArchivePolicy, BucketColumns, Chunk, CodecError, Effort, PolicyItem, aggregate, decode_raw,
+    encode_columns, encode_raw,
 };
 
 use crate::bytes::{Malformed, Reader, put_bytes, put_signed, put_unsigned};
@@ -56,7 +56,7 @@ pub(crate) fn seal_and_pack(state: &mut MetricState, scratch: &mut Columns) -> R
             let mut buckets = BucketColumns::new(&policy.methods);
             let (timestamps, values) = (&scratch.timestamps[..end], &scratch.values[..end]);
             aggregate(timestamps, values, None, item.granularity, from, &mut buckets);
-            let chunks = pack_chunks(buckets)?;
+            let chunks = pack_chunks(buckets, Effort::Quick)?;
             if !chunks.is_empty() {
                 granularities.push((item.granularity, chunks));
             }
@@ -67,7 +67,10 @@ pub(crate) fn seal_and_pack(state: &mut MetricState, scratch: &mut Columns) -> R
 }
 
 /// Splits buckets into chunks and packs them.
-pub(crate) fn pack_chunks(mut buckets: BucketColumns) -> Result<Vec<PackedChunk>, CodecError> {
+pub(crate) fn pack_chunks(
+    mut buckets: BucketColumns,
+    effort: Effort,
+) -> Result<Vec<PackedChunk>, CodecError> {
     let mut chunks = Vec::with_capacity(buckets.len().div_ceil(CHUNK_ROWS));
     while !buckets.is_empty() {
         let part = match buckets.starts().get(CHUNK_ROWS).copied() {
@@ -79,7 +82,7 @@ pub(crate) fn pack_chunks(mut buckets: BucketColumns) -> Result<Vec<PackedChunk>
             first: *first,
             last: *last,
             rows: u32::try_from(part.len()).unwrap_or(u32::MAX),
-            bytes: encode_columns(&part)?,
+            bytes: encode_columns(&part, effort)?,
         });
     }
     Ok(chunks)
@@ -99,7 +102,7 @@ fn put_state(state: &MetricState, scratch: &mut Columns) -> Result<Vec<u8>, Code
     let Columns { timestamps, values } = scratch;
     put_unsigned(&mut buf, timestamps.len().div_ceil(RAW_ROWS) as u64);
     for (timestamps, values) in timestamps.chunks(RAW_ROWS).zip(values.chunks(RAW_ROWS)) {
-        put_bytes(&mut buf, &encode_raw(timestamps, values)?);
+        put_bytes(&mut buf, &encode_raw(timestamps, values, Effort::Quick)?);
     }
     let crc = crc32fast::hash(&buf);
     buf.extend_from_slice(&crc.to_le_bytes());

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nephos_model::{Granularity, Timestamp};
 use nephos_timeseries::{
-    AggregationMethod, BucketColumns, PolicyItem, aggregate, decode_columns, resample, window,
+    AggregationMethod, BucketColumns, Chunk, PolicyItem, Scratch, aggregate, resample, window,
 };
 
 use crate::contract::{Series, SeriesPoints, SeriesRequest, StoreError};
@@ -192,29 +192,21 @@ impl Reading<'_> {
         if part.from >= until {
             return Ok(());
         }
+        let mut scratch = Scratch::default();
         for (segment, entry) in self.entries()? {
             let Some(block) = &entry.data else { continue };
             let chunks = block.chunks(part.item.granularity).iter();
             for chunk in chunks.filter(|chunk| chunk.last >= part.from && chunk.first < until) {
                 self.budget.take(chunk.rows as usize)?;
                 let bytes = segment.chunk(block, *chunk)?;
-                let methods = [self.request.method];
-                let unpacked = decode_columns(&bytes, Some(&methods)).map_err(|error| {
+                let unpacked = Chunk::parse(&bytes).and_then(|chunk| {
+                    chunk.read(self.request.method, part.from..until, &mut scratch, timestamps, values)
+                });
+                unpacked.map_err(|error| {
                     let reason =
                         format!("metric {}, block at byte {}: {error}", self.request.metric, block.offset);
                     self.shard.damage.report(&segment.path(), reason)
                 })?;
-                let rows = unpacked.starts().partition_point(|start| *start < part.from);
-                let column = unpacked.column(self.request.method);
-                for (row, start) in unpacked.starts().iter().enumerate().skip(rows) {
-                    if *start >= until {
-                        break;
-                    }
-                    if let Some(value) = column.and_then(|column| column.get(row)) {
-                        timestamps.push(*start);
-                        values.push(value);
-                    }
-                }
             }
         }
         Ok(())

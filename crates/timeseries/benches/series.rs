@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use nephos_model::{Granularity, Measure, Timestamp};
 use nephos_timeseries::{
-    AggregationMethod, ArchivePolicy, BucketColumns, RawBuffer, Stat, aggregate_buffer, decode_raw,
+    AggregationMethod, ArchivePolicy, BucketColumns, Effort, RawBuffer, Stat, aggregate_buffer, decode_raw,
     encode_raw, merge_run,
 };
 
@@ -58,10 +58,10 @@ fn main() {
             black_box(columns);
         });
     }
-    let packed = encode_raw(&buffer.timestamps, &buffer.values).unwrap();
+    let packed = encode_raw(&buffer.timestamps, &buffer.values, Effort::Small).unwrap();
     println!("{:<40} {:>8.2} bytes a point", "packed", packed.len() as f64 / POINTS as f64);
     report("pack raw measures", || {
-        black_box(encode_raw(&buffer.timestamps, &buffer.values)).unwrap();
+        black_box(encode_raw(&buffer.timestamps, &buffer.values, Effort::Small)).unwrap();
     });
     report("unpack raw measures", || {
         black_box(decode_raw(&packed)).unwrap();

@@ -1,55 +1,86 @@
 //! Chunks: buckets or raw measures packed for disk.
 //!
-//! A chunk describes itself: version, kind, number of rows, timestamps, then for buckets a directory of columns
-//! (method, length) and the columns, and a CRC-32 of everything before it. Every value comes back bit for bit,
-//! whatever NaN, zero or infinity it was.
+//! A chunk describes itself: version, kind, number of rows, timestamps, then what each column is and the bytes of
+//! those that need any, and a CRC-32 of everything before it. Every value comes back bit for bit, whatever NaN, zero or
+//! infinity it was.
 //!
 //! ```text
-//! u8 version = 1 · u8 kind (0 buckets, 1 raw) · varint rows
-//! buckets: varint columns · per column (u8 method code · varint bytes)
-//! varint bytes · timestamps            regular: first and step alone; else multiples of a unit as integers
-//! buckets: the columns in the order of the directory — raw: one column to the end
+//! u8: version 2 (4 bits) · columns (4 bits): 0 raw measures, 1 to 14 that many columns of buckets, 15 see below
+//! varint rows · timestamps · if 15: varint columns
+//! a column: u8 method, unless raw · u8 what it is · by that: index, constant, or varint bytes (unless it is the last)
+//! bytes of the columns, in the same order
 //! u32 crc, little-endian
 //! ```
 //!
 //! A column is stored as what it is, whichever is smallest: nothing, a constant, the same as another column, the
-//! quotient of two others (mean = sum ÷ count), integers, decimals as scaled integers, XORed floats, or `pco`.
-//! Readers refuse what they do not know, check every claimed length against [limits](MAX_ROWS) before they allocate,
-//! and never panic.
-
-use std::borrow::Cow;
+//! quotient of two others (mean = sum ÷ count), integers, decimals as scaled integers, or floats, these bit-packed,
+//! entropy-coded, XORed or given to `pco`. Readers refuse what they do not know, check every claimed length against
+//! [limits](MAX_ROWS) before they allocate, and never panic.
 
 use nephos_model::Timestamp;
 
 use crate::buffer::RawBuffer;
-use crate::columns::{BucketColumns, Column};
-use crate::method::AggregationMethod;
+use crate::columns::{BucketColumns, Column, Presence};
 
+mod ans;
 mod bits;
 mod bytes;
+mod chunk;
+mod classes;
 mod floats;
+mod frames;
 mod ints;
 mod packed;
 mod presence;
+mod shared;
 mod times;
+mod trend;
+mod xor;
 
-use bytes::{Reader, put_varint};
-use floats::Encoding;
+pub use chunk::{Chunk, ColumnSummary};
+
+use bytes::{low_byte, put_varint, zigzag};
+use shared::Source;
 
 /// Most rows of a chunk; larger ones are to be split by their writer.
 pub const MAX_ROWS: usize = 1 << 20;
 /// Most rows × columns of a chunk of buckets.
 pub const MAX_CELLS: usize = 1 << 24;
 
-const VERSION: u8 = 1;
-const KIND_BUCKETS: u8 = 0;
-const KIND_RAW: u8 = 1;
+const VERSION: u8 = 2;
+const COLUMNS_SHIFT: u32 = 4;
+const RAW: u8 = 0;
+const MANY: u8 = 15;
 const CRC_BYTES: usize = 4;
+
+/// Set in the tag of a column with bytes that begin with which rows have a value.
+const PARTIAL: u8 = 0x40;
+/// From here to below [`SAME_FAR`]: the same as the column of the index in the lowest bits.
+const SAME: u8 = 0x80;
+/// The same as the column of the index that follows.
+const SAME_FAR: u8 = 0xbf;
+/// The sum of the chunk divided by its count.
+const QUOTIENT: u8 = 0xc0;
+/// One integer in every row.
+const CONSTANT_INTEGER: u8 = 0xc1;
+/// One float in every row.
+const CONSTANT: u8 = 0xc2;
+/// No row has a value.
+const ABSENT: u8 = 0xc3;
+
+/// How hard the encoder tries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// For chunks that are soon read and packed again: a few nanoseconds a value.
+    Quick,
+    /// For chunks that stay: everything that makes them smaller without making them slow to read.
+    Small,
+}
 
 /// Why a chunk could not be written or read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
-    /// Written by a newer release, or no chunk at all.
+    /// Written by another release, or no chunk at all.
     #[error("chunk version {0} is unknown")]
     UnknownVersion(u8),
     /// The checksum does not match: bytes changed since they were written.
@@ -81,176 +112,195 @@ pub enum CodecError {
     OtherKind(&'static str),
 }
 
+/// Memory that packing and unpacking reuse from chunk to chunk.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    integers: Vec<i64>,
+    residuals: Vec<i64>,
+    table: Vec<ans::State>,
+    dense: Vec<f64>,
+    other: Vec<f64>,
+    times: Vec<Timestamp>,
+    bodies: Vec<u8>,
+}
+
 /// Packs buckets. Fails only above [`MAX_ROWS`] or [`MAX_CELLS`].
-pub fn encode_columns(buckets: &BucketColumns) -> Result<Vec<u8>, CodecError> {
+pub fn encode_columns(buckets: &BucketColumns, effort: Effort) -> Result<Vec<u8>, CodecError> {
+    let mut out = Vec::new();
+    encode_columns_into(buckets, effort, &mut Scratch::default(), &mut out)?;
+    Ok(out)
+}
+
+/// [`encode_columns`] at the end of `out`, which is as it was after an error.
+pub fn encode_columns_into(
+    buckets: &BucketColumns,
+    effort: Effort,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> Result<(), CodecError> {
     check_size(buckets.len(), buckets.columns().len())?;
-    let times = times::encode(buckets.starts());
-    let columns = floats::encode_columns(buckets.columns());
-    let mut out = header(KIND_BUCKETS, buckets.len());
-    put_varint(&mut out, columns.len() as u64);
-    for (column, bytes) in buckets.columns().iter().zip(&columns) {
-        out.push(column.method().code());
-        put_varint(&mut out, bytes.len() as u64);
-    }
-    put_varint(&mut out, times.len() as u64);
-    out.extend_from_slice(&times);
-    columns.iter().for_each(|bytes| out.extend_from_slice(bytes));
-    Ok(seal(out))
+    let columns = low_byte(buckets.columns().len().min(usize::from(MANY)) as u64);
+    // No columns at all is rare enough to be spelt out, as the raw kind has that number.
+    let columns = if columns == RAW { MANY } else { columns };
+    sealed(out, |out| {
+        out.push(VERSION | columns << COLUMNS_SHIFT);
+        put_varint(out, buckets.len() as u64);
+        times::encode(buckets.starts(), effort, scratch, out)?;
+        if columns == MANY {
+            put_varint(out, buckets.columns().len() as u64);
+        }
+        let mut bodies = std::mem::take(&mut scratch.bodies);
+        bodies.clear();
+        let outcome = put_columns(buckets.columns(), effort, scratch, &mut bodies, out);
+        out.extend_from_slice(&bodies);
+        scratch.bodies = bodies;
+        outcome
+    })
 }
 
 /// Packs raw measures, strictly ascending in time. Fails only above [`MAX_ROWS`].
-pub fn encode_raw(timestamps: &[Timestamp], values: &[f64]) -> Result<Vec<u8>, CodecError> {
-    let rows = timestamps.len().min(values.len());
-    check_size(rows, 1)?;
-    let times = times::encode(&timestamps[..rows]);
-    let mut out = header(KIND_RAW, rows);
-    put_varint(&mut out, times.len() as u64);
-    out.extend_from_slice(&times);
-    floats::encode_values(&values[..rows], &mut out);
-    Ok(seal(out))
+pub fn encode_raw(timestamps: &[Timestamp], values: &[f64], effort: Effort) -> Result<Vec<u8>, CodecError> {
+    let mut out = Vec::new();
+    encode_raw_into(timestamps, values, effort, &mut Scratch::default(), &mut out)?;
+    Ok(out)
 }
 
-/// Unpacks buckets: the columns of the methods asked for, in that order and as far as the chunk has them, or all.
-pub fn decode_columns(
-    bytes: &[u8],
-    methods: Option<&[AggregationMethod]>,
-) -> Result<BucketColumns, CodecError> {
+/// [`encode_raw`] at the end of `out`, which is as it was after an error.
+pub fn encode_raw_into(
+    timestamps: &[Timestamp],
+    values: &[f64],
+    effort: Effort,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> Result<(), CodecError> {
+    let rows = timestamps.len().min(values.len());
+    check_size(rows, 1)?;
+    let (timestamps, values) = (timestamps.split_at(rows).0, values.split_at(rows).0);
+    sealed(out, |out| {
+        out.push(VERSION | RAW << COLUMNS_SHIFT);
+        put_varint(out, rows as u64);
+        times::encode(timestamps, effort, scratch, out)?;
+        let tag = out.len();
+        out.push(0);
+        let chosen = floats::encode(values, effort, scratch, out)?;
+        out.iter_mut().skip(tag).take(1).for_each(|byte| *byte = chosen);
+        Ok(())
+    })
+}
+
+/// Unpacks all columns of buckets.
+pub fn decode_columns(bytes: &[u8]) -> Result<BucketColumns, CodecError> {
     let chunk = Chunk::parse(bytes)?;
-    let methods = methods.map_or_else(|| Cow::Owned(chunk.methods().collect()), Cow::Borrowed);
-    let mut columns = Vec::with_capacity(methods.len().min(chunk.directory.len()));
-    for method in methods.iter() {
-        if columns.iter().all(|column: &Column| column.method() != *method) {
-            columns.extend(chunk.column(*method)?);
-        }
+    if chunk.is_raw() {
+        return Err(CodecError::OtherKind("raw measures"));
     }
-    BucketColumns::from_parts(chunk.starts()?, columns).ok_or(CodecError::Malformed("uneven columns"))
+    let mut scratch = Scratch::default();
+    let methods = chunk.methods();
+    let columns = methods.filter_map(|method| chunk.column(method, &mut scratch).transpose());
+    let columns = columns.collect::<Result<Vec<Column>, _>>()?;
+    let starts = chunk.starts(&mut Scratch::default())?;
+    BucketColumns::from_parts(starts, columns).ok_or(CodecError::Malformed("uneven columns"))
 }
 
 /// Unpacks raw measures.
 pub fn decode_raw(bytes: &[u8]) -> Result<RawBuffer, CodecError> {
-    let chunk = Chunk::open(bytes)?;
-    let Body::Raw(values) = chunk.body else { return Err(CodecError::OtherKind("buckets")) };
-    let values = floats::decode_values(&mut Reader::new(values), chunk.rows)?;
-    Ok(RawBuffer { timestamps: chunk.starts()?, values })
+    let chunk = Chunk::parse(bytes)?;
+    let mut buffer = RawBuffer::default();
+    let all = Timestamp::MIN..Timestamp::MAX;
+    chunk.read_raw(all, &mut Scratch::default(), &mut buffer.timestamps, &mut buffer.values)?;
+    Ok(buffer)
 }
 
-/// A chunk of buckets whose checksum and directory were checked and whose columns are not unpacked yet.
-#[derive(Clone, Debug)]
-pub struct Chunk<'a> {
-    rows: usize,
-    times: &'a [u8],
-    directory: Vec<(AggregationMethod, &'a [u8])>,
-    body: Body<'a>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Body<'a> {
-    Buckets,
-    Raw(&'a [u8]),
-}
-
-impl<'a> Chunk<'a> {
-    /// Checks a chunk of buckets and reads its directory.
-    pub fn parse(bytes: &'a [u8]) -> Result<Self, CodecError> {
-        let chunk = Self::open(bytes)?;
-        match chunk.body {
-            Body::Buckets => Ok(chunk),
-            Body::Raw(_) => Err(CodecError::OtherKind("raw measures")),
-        }
-    }
-
-    /// Number of buckets.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// The methods it has columns for.
-    pub fn methods(&self) -> impl Iterator<Item = AggregationMethod> + '_ {
-        self.directory.iter().map(|(method, _)| *method)
-    }
-
-    /// Starts of the buckets.
-    pub fn starts(&self) -> Result<Vec<Timestamp>, CodecError> {
-        times::decode(self.times, self.rows)
-    }
-
-    /// The column of a method; `None` if the chunk has none.
-    pub fn column(&self, method: AggregationMethod) -> Result<Option<Column>, CodecError> {
-        let Some((_, bytes)) = self.directory.iter().find(|(known, _)| *known == method) else {
-            return Ok(None);
-        };
-        let column = match floats::encoding(bytes)? {
-            Encoding::Direct => floats::decode_column(bytes, self.rows, method)?,
-            Encoding::Same(index) => floats::decode_column(self.direct(index)?, self.rows, method)?,
-            Encoding::Quotient(dividend, divisor) => {
-                let dividend = floats::decode_column(self.direct(dividend)?, self.rows, method)?;
-                let divisor = floats::decode_column(self.direct(divisor)?, self.rows, method)?;
-                floats::quotient(&dividend, &divisor, method)
+/// Appends what each column is to `out`, and its bytes, if it has any, to `bodies`.
+fn put_columns(
+    columns: &[Column],
+    effort: Effort,
+    scratch: &mut Scratch,
+    bodies: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+) -> Result<(), CodecError> {
+    for (index, (column, source)) in columns.iter().zip(shared::sources(columns)).enumerate() {
+        out.push(column.method().code());
+        match source {
+            Source::Same(other) if other < usize::from(SAME_FAR - SAME) => {
+                out.push(SAME | low_byte(other as u64))
             }
-        };
-        Ok(Some(column))
-    }
-
-    /// The bytes of a column that others refer to: it may not refer further, so that reading ends.
-    fn direct(&self, index: u64) -> Result<&'a [u8], CodecError> {
-        let entry = usize::try_from(index).ok().and_then(|index| self.directory.get(index));
-        let (_, bytes) = entry.ok_or(CodecError::Malformed("reference to no column"))?;
-        match floats::encoding(bytes)? {
-            Encoding::Direct => Ok(bytes),
-            Encoding::Same(_) | Encoding::Quotient(..) => {
-                Err(CodecError::Malformed("reference to a reference"))
+            Source::Same(other) => {
+                out.push(SAME_FAR);
+                put_varint(out, other as u64);
             }
-        }
-    }
-
-    fn open(bytes: &'a [u8]) -> Result<Self, CodecError> {
-        match bytes.first() {
-            None => return Err(CodecError::Truncated),
-            Some(&VERSION) => {}
-            Some(version) => return Err(CodecError::UnknownVersion(*version)),
-        }
-        let split = bytes.len().checked_sub(CRC_BYTES).ok_or(CodecError::Truncated)?;
-        let (content, crc) = bytes.split_at_checked(split).ok_or(CodecError::Truncated)?;
-        let expected = u32::from_le_bytes(crc.try_into().map_err(|_| CodecError::Truncated)?);
-        let found = crc32fast::hash(content);
-        if expected != found {
-            return Err(CodecError::Checksum { expected, found });
-        }
-        let mut reader = Reader::new(content);
-        let (_version, kind) = (reader.byte()?, reader.byte()?);
-        let rows = reader.length(MAX_ROWS, "rows")?;
-        let (directory, times, body) = match kind {
-            KIND_BUCKETS => {
-                let lengths = read_lengths(&mut reader)?;
-                check_size(rows, lengths.len())?;
-                let times = reader.prefixed()?;
-                let mut directory = Vec::with_capacity(lengths.len());
-                for (method, length) in lengths {
-                    directory.push((method, reader.take(length)?));
+            Source::Quotient => out.push(QUOTIENT),
+            Source::Own if column.presence().count() == 0 => out.push(ABSENT),
+            Source::Own => {
+                if column.presence().all()
+                    && let Some(value) = floats::constant(column.values())
+                {
+                    put_constant(value, out);
+                    continue;
                 }
-                if !reader.is_empty() {
-                    return Err(CodecError::Malformed("bytes behind the last column"));
+                let start = bodies.len();
+                let tag = put_body(column, effort, scratch, bodies)?;
+                out.push(tag);
+                if index + 1 < columns.len() {
+                    put_varint(out, (bodies.len() - start) as u64);
                 }
-                (directory, times, Body::Buckets)
             }
-            KIND_RAW => (Vec::new(), reader.prefixed()?, Body::Raw(reader.rest())),
-            _ => return Err(CodecError::Malformed("unknown kind")),
-        };
-        Ok(Self { rows, times, directory, body })
+        }
+    }
+    Ok(())
+}
+
+fn put_constant(value: f64, out: &mut Vec<u8>) {
+    match floats::scaled(value, 0) {
+        Some(integer) => {
+            out.push(CONSTANT_INTEGER);
+            put_varint(out, zigzag(integer));
+        }
+        None => {
+            out.push(CONSTANT);
+            out.extend_from_slice(&value.to_bits().to_le_bytes());
+        }
     }
 }
 
-fn read_lengths(reader: &mut Reader<'_>) -> Result<Vec<(AggregationMethod, usize)>, CodecError> {
-    let mut lengths: Vec<(AggregationMethod, usize)> = Vec::new();
-    for _ in 0..reader.length(usize::from(u8::MAX), "columns")? {
-        let code = reader.byte()?;
-        let method = AggregationMethod::from_code(code).ok_or(CodecError::Malformed("unknown method"))?;
-        if lengths.iter().any(|(known, _)| *known == method) {
-            return Err(CodecError::Malformed("two columns of one method"));
-        }
-        lengths.push((method, reader.length(usize::MAX, "bytes")?));
+fn put_body(
+    column: &Column,
+    effort: Effort,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> Result<u8, CodecError> {
+    if column.presence().all() {
+        return floats::encode(column.values(), effort, scratch, out);
     }
-    Ok(lengths)
+    presence::encode(column.presence(), out);
+    let mut present = std::mem::take(&mut scratch.dense);
+    present.clear();
+    let mut rest = column.values();
+    for (has, length) in column.presence().runs() {
+        let (run, behind) = rest.split_at(length.min(rest.len()));
+        rest = behind;
+        if has {
+            present.extend_from_slice(run);
+        }
+    }
+    let outcome = floats::encode(&present, effort, scratch, out);
+    scratch.dense = present;
+    Ok(outcome? | PARTIAL)
+}
+
+/// Appends what `write` does, and its checksum; nothing if it fails.
+fn sealed(
+    out: &mut Vec<u8>,
+    write: impl FnOnce(&mut Vec<u8>) -> Result<(), CodecError>,
+) -> Result<(), CodecError> {
+    let start = out.len();
+    if let Err(error) = write(out) {
+        out.truncate(start);
+        return Err(error);
+    }
+    let crc = crc32fast::hash(out.get(start..).unwrap_or_default());
+    out.extend_from_slice(&crc.to_le_bytes());
+    Ok(())
 }
 
 fn check_size(rows: usize, columns: usize) -> Result<(), CodecError> {
@@ -266,16 +316,18 @@ fn check_size(rows: usize, columns: usize) -> Result<(), CodecError> {
     if cells > MAX_CELLS { Err(over("cells", cells, MAX_CELLS)) } else { Ok(()) }
 }
 
-fn header(kind: u8, rows: usize) -> Vec<u8> {
-    let mut out = vec![VERSION, kind];
-    put_varint(&mut out, rows as u64);
-    out
-}
-
-fn seal(mut out: Vec<u8>) -> Vec<u8> {
-    let crc = crc32fast::hash(&out);
-    out.extend_from_slice(&crc.to_le_bytes());
-    out
+/// A column from values without gaps and where they belong.
+fn spread(dense: &[f64], presence: &Presence, out: &mut Vec<f64>) {
+    let mut rest = dense;
+    for (has, length) in presence.runs() {
+        if has {
+            let (run, behind) = rest.split_at(length.min(rest.len()));
+            rest = behind;
+            out.extend_from_slice(run);
+        } else {
+            out.resize(out.len() + length, 0.0);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -46,19 +46,75 @@ impl Presence {
 
     /// Adds a row.
     pub fn push(&mut self, present: bool) {
+        if present && self.words.is_empty() {
+            self.len += 1;
+            self.present += 1;
+        } else {
+            self.push_run(present, 1);
+        }
+    }
+
+    /// Adds so many rows that all have a value, or none of which has one.
+    pub fn push_run(&mut self, present: bool, rows: usize) {
+        if rows == 0 {
+            return;
+        }
         if !present && self.words.is_empty() {
             self.materialise();
         }
-        if !present || !self.words.is_empty() {
-            if self.len.is_multiple_of(64) {
-                self.words.push(0);
+        let len = self.len + rows;
+        if !self.words.is_empty() || !present {
+            let fill = if present { u64::MAX } else { 0 };
+            if let (used @ 1.., Some(word)) = (self.len % 64, self.words.last_mut()) {
+                *word |= fill << used;
             }
-            if let (true, Some(word)) = (present, self.words.last_mut()) {
-                *word |= 1 << (self.len % 64);
+            self.words.resize(len.div_ceil(64), fill);
+            if let (used @ 1.., Some(word)) = (len % 64, self.words.last_mut()) {
+                *word &= (1 << used) - 1;
             }
         }
-        self.len += 1;
-        self.present += usize::from(present);
+        self.len = len;
+        self.present += if present { rows } else { 0 };
+    }
+
+    /// Adds the rows of another from `from` on.
+    pub fn append(&mut self, other: &Self, from: usize) {
+        if other.all() {
+            return self.push_run(true, other.len.saturating_sub(from));
+        }
+        let mut row = 0;
+        for (present, length) in other.runs() {
+            let end = row + length;
+            self.push_run(present, end.saturating_sub(row.max(from)));
+            row = end;
+        }
+    }
+
+    /// Runs of rows that are alike, and how long they are.
+    pub fn runs(&self) -> impl Iterator<Item = (bool, usize)> + '_ {
+        let mut row = 0;
+        std::iter::from_fn(move || {
+            let start = row;
+            let present = (row < self.len).then(|| self.get(row))?;
+            while row < self.len {
+                let Some(word) = self.words.get(row / 64) else {
+                    row = self.len;
+                    break;
+                };
+                let others = if present { !word } else { *word } >> (row % 64);
+                let step = (others.trailing_zeros() as usize).min(64 - row % 64);
+                row = (row + step).min(self.len);
+                if !row.is_multiple_of(64) || step == 0 {
+                    break;
+                }
+            }
+            Some((present, row - start))
+        })
+    }
+
+    /// One bit a row, set if present; none while every row is present.
+    pub(crate) fn words(&self) -> &[u64] {
+        &self.words
     }
 
     /// Keeps the first `len` rows.
@@ -66,7 +122,8 @@ impl Presence {
         if len >= self.len {
             return;
         }
-        self.present -= (len..self.len).filter(|row| self.get(*row)).count();
+        self.present -=
+            if self.all() { self.len - len } else { (len..self.len).filter(|row| self.get(*row)).count() };
         self.len = len;
         self.words.truncate(len.div_ceil(64));
         if self.all() {
@@ -91,7 +148,7 @@ impl Presence {
 
 impl PartialEq for Presence {
     fn eq(&self, other: &Self) -> bool {
-        self.len == other.len && self.present == other.present && (self.all() || self.iter().eq(other.iter()))
+        self.len == other.len && self.present == other.present && (self.all() || self.words == other.words)
     }
 }
 
@@ -149,9 +206,22 @@ impl Column {
 
     fn split_off(&mut self, rows: usize) -> Self {
         let mut tail = Self::new(self.method);
-        (rows..self.values.len()).for_each(|row| tail.push(self.get(row)));
-        self.truncate(rows);
+        tail.presence.append(&self.presence, rows);
+        tail.values = self.values.split_off(rows.min(self.values.len()));
+        self.presence.truncate(rows);
         tail
+    }
+
+    /// Adds the rows of another column.
+    fn append(&mut self, other: &Self) {
+        self.values.extend_from_slice(&other.values);
+        self.presence.append(&other.presence, 0);
+    }
+
+    /// Adds so many rows without a value.
+    fn push_absent(&mut self, rows: usize) {
+        self.values.resize(self.values.len() + rows, 0.0);
+        self.presence.push_run(false, rows);
     }
 }
 
@@ -264,19 +334,23 @@ impl BucketColumns {
     /// before. Methods that only one side has get no value in the other's rows.
     pub fn overwrite(&mut self, newer: &Self) {
         let Some(first) = newer.starts.first() else { return };
-        self.truncate_from(*first);
+        if self.starts.last().is_some_and(|last| last >= first) {
+            self.truncate_from(*first);
+        }
         let rows = self.len();
         for column in &newer.columns {
             if self.column(column.method).is_none() {
                 let mut added = Column::new(column.method);
-                (0..rows).for_each(|_| added.push(None));
+                added.push_absent(rows);
                 self.columns.push(added);
             }
         }
         self.starts.extend_from_slice(&newer.starts);
         for column in &mut self.columns {
-            let source = newer.column(column.method);
-            (0..newer.len()).for_each(|row| column.push(source.and_then(|source| source.get(row))));
+            match newer.column(column.method) {
+                Some(source) => column.append(source),
+                None => column.push_absent(newer.len()),
+            }
         }
     }
 

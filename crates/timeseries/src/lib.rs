@@ -18,7 +18,10 @@ pub mod retention;
 
 pub use aggregate::{aggregate, aggregate_buffer};
 pub use buffer::{MergeOutcome, RawBuffer, insert_run, merge_run, sort_run, window_start};
-pub use codec::{Chunk, CodecError, decode_columns, decode_raw, encode_columns, encode_raw};
+pub use codec::{
+    Chunk, CodecError, ColumnSummary, Effort, Scratch, decode_columns, decode_raw, encode_columns,
+    encode_columns_into, encode_raw, encode_raw_into,
+};
 pub use columns::{BucketColumns, Column, Presence};
 pub use method::{AggregationMethod, Stat, UnknownMethod};
 pub use policy::{ArchivePolicy, ItemSpec, PolicyError, PolicyItem};

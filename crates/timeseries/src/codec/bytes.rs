@@ -58,6 +58,11 @@ impl<'a> Reader<'a> {
         self.bytes.is_empty()
     }
 
+    /// Bytes that are left.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(super) fn byte(&mut self) -> Result<u8, CodecError> {
         let (byte, rest) = self.bytes.split_first().ok_or(CodecError::Truncated)?;
         self.bytes = rest;

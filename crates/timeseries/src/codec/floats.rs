@@ -1,219 +1,162 @@
-//! Value columns: choosing what a column is, and writing it as that.
+//! Values of a column, one after another: choosing what they are, and writing them as that.
 
-use crate::columns::Column;
-use crate::method::{AggregationMethod, Stat};
-
-use super::bits::{BitReader, BitWriter};
 use super::bytes::{Reader, put_varint, unzigzag, zigzag};
-use super::{CodecError, ints, packed, presence};
+use super::{CodecError, Effort, Scratch, ints, packed, xor};
 
-const SAME: u8 = 0;
-const QUOTIENT: u8 = 1;
-const CONSTANT_INTEGER: u8 = 2;
-const CONSTANT: u8 = 3;
-const PLAIN: u8 = 4;
-const XOR: u8 = 5;
-const PCO: u8 = 6;
+/// Eight bytes each.
+const PLAIN: u8 = 1;
+const XOR: u8 = 2;
+const PCO: u8 = 3;
+/// Bits of floats, arranged so that integers are in the order of the values.
+const ORDERED: u8 = 4;
+const CONSTANT: u8 = 5;
+const CONSTANT_INTEGER: u8 = 6;
 /// This plus the number of decimal places.
 const SCALED: u8 = 16;
 const MAX_PLACES: u8 = 15;
 /// Integers up to here are exact in a float.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+/// Fewer values are not worth the time of `pco`, which starts with large tables.
+const PCO_MIN_VALUES: usize = 128;
 
-/// How a column of a chunk is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
-    /// By itself.
-    Direct,
-    /// As the column of that index.
-    Same(u64),
-    /// As the column of the first index divided by that of the second.
-    Quotient(u64, u64),
+/// The only value there is, if there is but one.
+pub(super) fn constant(values: &[f64]) -> Option<f64> {
+    let first = values.first()?;
+    values.iter().all(|value| value.to_bits() == first.to_bits()).then_some(*first)
 }
 
-/// Encodes columns of equal length, each into its own bytes, in their order. References lead to columns that are
-/// stored by themselves.
-pub(super) fn encode_columns(columns: &[Column]) -> Vec<Vec<u8>> {
-    let mut out = vec![Vec::new(); columns.len()];
-    let mut order: Vec<usize> = (0..columns.len()).collect();
-    order.sort_by_key(|index| columns.get(*index).map(|column| precedence(column.method().stat)));
-    // For each column that was placed, the one that is stored in its stead.
-    let mut roots: Vec<Option<usize>> = vec![None; columns.len()];
-    let mut direct: Vec<usize> = Vec::new();
-    for index in order {
-        let column = &columns[index];
-        let bytes = &mut out[index];
-        if let Some(same) = direct.iter().copied().find(|other| same_values(&columns[*other], column)) {
-            roots[index] = Some(same);
-            bytes.push(SAME);
-            put_varint(bytes, same as u64);
-        } else if let Some((dividend, divisor)) = quotient_of(columns, &roots, column) {
-            bytes.push(QUOTIENT);
-            put_varint(bytes, dividend as u64);
-            put_varint(bytes, divisor as u64);
-        } else {
-            roots[index] = Some(index);
-            direct.push(index);
-            encode_direct(column, bytes);
+/// Appends values in the smallest form found and returns its tag, which is below 64. The reader must know how many
+/// there are.
+pub(super) fn encode(
+    values: &[f64],
+    effort: Effort,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> Result<u8, CodecError> {
+    if values.is_empty() {
+        return Ok(PLAIN);
+    }
+    if let Some(value) = constant(values) {
+        if let Some(integer) = scaled(value, 0) {
+            put_varint(out, zigzag(integer));
+            return Ok(CONSTANT_INTEGER);
         }
+        out.extend_from_slice(&value.to_bits().to_le_bytes());
+        return Ok(CONSTANT);
     }
-    out
-}
-
-/// What others may refer to comes first.
-fn precedence(stat: Stat) -> u8 {
-    match stat {
-        Stat::Count => 0,
-        Stat::Sum => 1,
-        Stat::Mean => 3,
-        _ => 2,
-    }
-}
-
-fn same_values(a: &Column, b: &Column) -> bool {
-    a.values().iter().zip(b.values()).all(|(a, b)| a.to_bits() == b.to_bits()) && a.presence() == b.presence()
-}
-
-/// The columns of which a mean is the quotient, if it is, exactly, everywhere.
-fn quotient_of(columns: &[Column], roots: &[Option<usize>], column: &Column) -> Option<(usize, usize)> {
-    let method = column.method();
-    if method.stat != Stat::Mean {
-        return None;
-    }
-    let root = |stat| {
-        let wanted = AggregationMethod { rate: method.rate, stat };
-        let index = columns.iter().position(|column| column.method() == wanted)?;
-        *roots.get(index)?
+    let mut integers = std::mem::take(&mut scratch.integers);
+    let (tag, outcome) = match to_integers(values, &mut integers) {
+        Some(places) => (SCALED + places, ints::encode(&integers, false, effort, scratch, out)),
+        None => {
+            let start = out.len();
+            integers.clear();
+            integers.extend(values.iter().map(|value| ordered(value.to_bits().cast_signed())));
+            let outcome = ints::encode(&integers, true, effort, scratch, out);
+            (improve(values, effort, start, out), outcome)
+        }
     };
-    let (dividend, divisor) = (root(Stat::Sum)?, root(Stat::Count)?);
-    let (sum, count) = (columns.get(dividend)?, columns.get(divisor)?);
-    if sum.presence() != column.presence() || count.presence() != column.presence() {
-        return None;
-    }
-    let exact = (0..column.values().len()).all(|row| match (column.get(row), sum.get(row), count.get(row)) {
-        // The bits of a NaN that is computed are not the same everywhere.
-        (Some(mean), Some(sum), Some(count)) => !mean.is_nan() && (sum / count).to_bits() == mean.to_bits(),
-        (None, None, None) => true,
-        _ => false,
-    });
-    exact.then_some((dividend, divisor))
+    scratch.integers = integers;
+    outcome.map(|()| tag)
 }
 
-fn encode_direct(column: &Column, out: &mut Vec<u8>) {
-    if column.presence().all() {
-        return encode_with_presence(column, column.values(), out);
-    }
-    let present: Vec<f64> = (0..column.values().len()).filter_map(|row| column.get(row)).collect();
-    encode_with_presence(column, &present, out);
-}
-
-fn encode_with_presence(column: &Column, present: &[f64], out: &mut Vec<u8>) {
-    let mut values = Vec::new();
-    encode_values(present, &mut values);
-    // The tag stays in front, so that references need not carry rows.
-    let (tag, payload) = values.split_first().unwrap_or((&PLAIN, &[]));
-    out.push(*tag);
-    presence::encode(column.presence(), out);
-    out.extend_from_slice(payload);
-}
-
-/// Appends a tag and values in the smallest form found; the reader must know how many there are.
-pub(super) fn encode_values(values: &[f64], out: &mut Vec<u8>) {
-    let Some(first) = values.first() else { return out.push(PLAIN) };
-    if values.iter().all(|value| value.to_bits() == first.to_bits()) {
-        return match scaled(*first, 0) {
-            Some(integer) => {
-                out.push(CONSTANT_INTEGER);
-                put_varint(out, zigzag(integer));
-            }
-            None => {
-                out.push(CONSTANT);
-                out.extend_from_slice(&first.to_bits().to_le_bytes());
-            }
-        };
-    }
-    if let Some((places, integers)) = as_scaled(values) {
-        out.push(SCALED + places);
-        return ints::encode(&integers, out);
-    }
-    let mut best = (XOR, Vec::with_capacity(values.len() * 8));
-    encode_xor(values, &mut best.1);
-    if best.1.len() >= values.len() * 8 {
-        best = (PLAIN, values.iter().flat_map(|value| value.to_bits().to_le_bytes()).collect());
-    }
-    if let Some(bytes) = packed::compress(values).filter(|bytes| bytes.len() < best.1.len()) {
-        best = (PCO, bytes);
-    }
-    out.push(best.0);
-    out.extend_from_slice(&best.1);
-}
-
-/// How a column's bytes say it is stored.
-pub(super) fn encoding(bytes: &[u8]) -> Result<Encoding, CodecError> {
-    let mut reader = Reader::new(bytes);
-    Ok(match reader.byte()? {
-        SAME => Encoding::Same(reader.varint()?),
-        QUOTIENT => Encoding::Quotient(reader.varint()?, reader.varint()?),
-        _ => Encoding::Direct,
-    })
-}
-
-/// Decodes a column that is stored by itself.
-pub(super) fn decode_column(
-    bytes: &[u8],
-    rows: usize,
-    method: AggregationMethod,
-) -> Result<Column, CodecError> {
-    let mut reader = Reader::new(bytes);
-    let tag = reader.byte()?;
-    let presence = presence::decode(&mut reader, rows)?;
-    let present = decode_tagged(tag, &mut reader, presence.count())?;
-    if presence.all() {
-        return Ok(Column::from_parts(method, present, presence));
-    }
-    let mut present = present.into_iter();
-    let values = presence.iter().map(|has| if has { present.next().unwrap_or(0.0) } else { 0.0 }).collect();
-    Ok(Column::from_parts(method, values, presence))
-}
-
-/// A column whose values are those of `dividend` divided by those of `divisor`.
-pub(super) fn quotient(dividend: &Column, divisor: &Column, method: AggregationMethod) -> Column {
-    let mut column = Column::new(method);
-    for row in 0..dividend.values().len() {
-        column.push(dividend.get(row).zip(divisor.get(row)).map(|(dividend, divisor)| dividend / divisor));
-    }
-    column
-}
-
-/// Decodes `count` values from the whole of what [`encode_values`] wrote.
-pub(super) fn decode_values(reader: &mut Reader<'_>, count: usize) -> Result<Vec<f64>, CodecError> {
-    let tag = reader.byte()?;
-    decode_tagged(tag, reader, count)
-}
-
-#[allow(clippy::cast_precision_loss)]
-fn decode_tagged(tag: u8, reader: &mut Reader<'_>, count: usize) -> Result<Vec<f64>, CodecError> {
-    let values = match tag {
-        CONSTANT_INTEGER => vec![unzigzag(reader.varint()?) as f64; count],
-        CONSTANT => vec![f64::from_bits(reader.u64()?); count],
-        PLAIN => {
-            let bytes = reader.take(count.saturating_mul(8))?;
-            let (words, _) = bytes.as_chunks::<8>();
-            words.iter().map(|word| f64::from_bits(u64::from_le_bytes(*word))).collect()
+/// Replaces the ordered bits that `out` has from `start` on by what is smaller.
+fn improve(values: &[f64], effort: Effort, start: usize, out: &mut Vec<u8>) -> u8 {
+    let mut best = (ORDERED, out.len() - start);
+    let mut replace = |tag, bytes: Vec<u8>| {
+        // Slower reading must pay.
+        if bytes.len() < best.1 - best.1 * 3 / 100 {
+            best = (tag, bytes.len());
+            out.truncate(start);
+            out.extend_from_slice(&bytes);
         }
-        XOR => decode_xor(reader.rest(), count)?,
-        PCO => packed::decompress(reader.rest(), count)?,
+    };
+    if effort == Effort::Small {
+        let mut xored = Vec::with_capacity(values.len() * 8);
+        xor::encode(values, &mut xored);
+        replace(XOR, xored);
+        if values.len() >= PCO_MIN_VALUES
+            && let Some(bytes) = packed::compress(values)
+        {
+            replace(PCO, bytes);
+        }
+    }
+    if values.len() * 8 <= best.1 {
+        best.0 = PLAIN;
+        out.truncate(start);
+        values.iter().for_each(|value| out.extend_from_slice(&value.to_bits().to_le_bytes()));
+    }
+    best.0
+}
+
+/// Appends `count` values from the whole of what [`encode`] wrote under this tag; `count` was checked against the limits
+/// before.
+#[allow(clippy::cast_precision_loss)]
+pub(super) fn decode(
+    tag: u8,
+    bytes: &[u8],
+    count: usize,
+    scratch: &mut Scratch,
+    out: &mut Vec<f64>,
+) -> Result<(), CodecError> {
+    let mut reader = Reader::new(bytes);
+    match tag {
+        CONSTANT_INTEGER => out.resize(out.len() + count, unzigzag(reader.varint()?) as f64),
+        CONSTANT => out.resize(out.len() + count, f64::from_bits(reader.u64()?)),
+        PLAIN => {
+            let (words, _) = reader.take(count.saturating_mul(8))?.as_chunks::<8>();
+            out.extend(words.iter().map(|word| f64::from_bits(u64::from_le_bytes(*word))));
+        }
+        XOR => xor::decode(reader.rest(), count, out)?,
+        PCO => {
+            let start = out.len();
+            out.resize(start + count, 0.0);
+            packed::decompress_into(reader.rest(), out.split_at_mut(start).1)?;
+        }
+        ORDERED => {
+            let bits = ints::decode(reader.rest(), count, scratch)?;
+            out.extend(bits.iter().map(|bits| f64::from_bits(ordered(*bits).cast_unsigned())));
+        }
+        SCALED => {
+            out.extend(ints::decode(reader.rest(), count, scratch)?.iter().map(|integer| *integer as f64))
+        }
         _ => {
             let places = tag.checked_sub(SCALED).filter(|places| *places <= MAX_PLACES);
             let power = power_of_ten(places.ok_or(CodecError::Malformed("unknown values"))?);
-            ints::decode(reader, count)?.into_iter().map(|integer| integer as f64 / power).collect()
+            let integers = ints::decode(reader.rest(), count, scratch)?;
+            out.extend(integers.iter().map(|integer| *integer as f64 / power));
         }
-    };
-    if reader.is_empty() { Ok(values) } else { Err(CodecError::Malformed("bytes behind the last value")) }
+    }
+    if reader.is_empty() { Ok(()) } else { Err(CodecError::Malformed("bytes behind the last value")) }
 }
 
-/// All values as integers of one power of ten, if that gives every bit back.
-fn as_scaled(values: &[f64]) -> Option<(u8, Vec<i64>)> {
+/// What the encoding of a tag and its bytes is called.
+pub(super) fn name(tag: u8, bytes: &[u8]) -> String {
+    let coding = || ints::coding(bytes.first().copied().unwrap_or(0));
+    match tag {
+        PLAIN => "plain".to_owned(),
+        XOR => "xor".to_owned(),
+        PCO => "floats, pco".to_owned(),
+        ORDERED => format!("floats, {}", coding()),
+        CONSTANT | CONSTANT_INTEGER => "constant".to_owned(),
+        SCALED => format!("integers, {}", coding()),
+        _ => format!("decimals, {}", coding()),
+    }
+}
+
+/// Bits of floats to integers in the order of the values; its own inverse.
+fn ordered(bits: i64) -> i64 {
+    bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()
+}
+
+/// All values as integers of one power of ten, whose exponent is returned, if that gives every bit back.
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
+fn to_integers(values: &[f64], out: &mut Vec<i64>) -> Option<u8> {
+    out.clear();
+    out.extend(values.iter().map(|value| *value as i64));
+    let exact = |(value, integer): (&f64, &i64)| (*integer as f64).to_bits() == value.to_bits();
+    if values.iter().zip(out.iter()).all(exact) {
+        return Some(0);
+    }
     let mut places = 0;
     for value in values {
         while scaled(*value, places).is_none() {
@@ -223,13 +166,16 @@ fn as_scaled(values: &[f64]) -> Option<(u8, Vec<i64>)> {
             }
         }
     }
-    let integers = values.iter().map(|value| scaled(*value, places)).collect::<Option<Vec<_>>>()?;
-    Some((places, integers))
+    out.clear();
+    for value in values {
+        out.push(scaled(*value, places)?);
+    }
+    Some(places)
 }
 
 /// The value times 10 to the power of `places`, if that is an integer that leads back to every bit of it.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
-fn scaled(value: f64, places: u8) -> Option<i64> {
+pub(super) fn scaled(value: f64, places: u8) -> Option<i64> {
     let power = power_of_ten(places);
     let product = (value * power).round();
     // Also false for NaN.
@@ -241,62 +187,8 @@ fn scaled(value: f64, places: u8) -> Option<i64> {
     }
 }
 
-/// Exact: ten to the 22nd is the last that is.
 fn power_of_ten(places: u8) -> f64 {
-    (0..places).fold(1.0, |power, _| power * 10.0)
-}
-
-/// Each value XORed with the one before: nothing for equal ones, else the bits between leading and trailing zeros,
-/// in the previous window where they fit it.
-fn encode_xor(values: &[f64], out: &mut Vec<u8>) {
-    let mut bits = BitWriter::new(out);
-    let mut previous = 0_u64;
-    let mut window: Option<(u32, u32)> = None;
-    for value in values {
-        let value = value.to_bits();
-        let xor = value ^ previous;
-        previous = value;
-        if xor == 0 {
-            bits.put(0, 1);
-            continue;
-        }
-        let (leading, trailing) = (xor.leading_zeros(), xor.trailing_zeros());
-        match window {
-            Some((before, behind)) if leading >= before && trailing >= behind => {
-                bits.put(0b01, 2);
-                bits.put(xor >> behind, 64 - before - behind);
-            }
-            _ => {
-                let length = 64 - leading - trailing;
-                bits.put(0b11, 2);
-                bits.put(u64::from(leading), 6);
-                bits.put(u64::from(length - 1), 6);
-                bits.put(xor >> trailing, length);
-                window = Some((leading, trailing));
-            }
-        }
-    }
-    bits.finish();
-}
-
-fn decode_xor(bytes: &[u8], count: usize) -> Result<Vec<f64>, CodecError> {
-    let malformed = CodecError::Malformed("window over 64 bits");
-    let mut bits = BitReader::new(bytes);
-    let mut values = Vec::with_capacity(count);
-    let mut previous = 0_u64;
-    // Length and shift; nothing fits it before it is set.
-    let mut window: Option<(u32, u32)> = None;
-    for _ in 0..count {
-        if bits.get(1)? == 1 {
-            if bits.get(1)? == 1 {
-                let (leading, length) = (bits.get_small(6)?, bits.get_small(6)? + 1);
-                let trailing = 64_u32.checked_sub(leading + length).ok_or(malformed.clone())?;
-                window = Some((length, trailing));
-            }
-            let (length, trailing) = window.ok_or(malformed.clone())?;
-            previous ^= bits.get(length)? << trailing;
-        }
-        values.push(f64::from_bits(previous));
-    }
-    Ok(values)
+    const POWERS: [f64; MAX_PLACES as usize + 1] =
+        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+    POWERS.get(usize::from(places)).copied().unwrap_or(1.0)
 }

@@ -3,12 +3,9 @@
 use pco::data_types::Number;
 use pco::metadata::DeltaEncoding;
 use pco::wrapped::{FileCompressor, FileDecompressor};
-use pco::{ChunkConfig, PagingSpec};
+use pco::{ChunkConfig, DeltaSpec, ModeSpec, PagingSpec};
 
 use super::CodecError;
-
-/// Shorter columns are not tried.
-pub(super) const MIN_VALUES: usize = 64;
 
 /// Best ratio for its time on telemetry; higher levels take twice as long for 2 %.
 const LEVEL: usize = 4;
@@ -17,14 +14,21 @@ const DICTIONARY_MODE: u8 = 4;
 /// Windows above this are never written, and would be reserved.
 const MAX_WINDOW_LOG: u32 = 20;
 
-/// `None` if there are too few values or the library declines.
+/// Packs numbers of which nothing is known; `None` if the library declines.
 pub(super) fn compress<T: Number>(values: &[T]) -> Option<Vec<u8>> {
-    if values.len() < MIN_VALUES {
-        return None;
-    }
-    let config = ChunkConfig::default()
-        .with_compression_level(LEVEL)
-        .with_paging_spec(PagingSpec::Exact(vec![values.len()]));
+    compress_with(values, ChunkConfig::default())
+}
+
+/// Packs numbers that have neither trend nor common factor: the library needs not look for any.
+pub(super) fn compress_residuals<T: Number>(values: &[T]) -> Option<Vec<u8>> {
+    compress_with(
+        values,
+        ChunkConfig::default().with_delta_spec(DeltaSpec::NoOp).with_mode_spec(ModeSpec::Classic),
+    )
+}
+
+fn compress_with<T: Number>(values: &[T], config: ChunkConfig) -> Option<Vec<u8>> {
+    let config = config.with_compression_level(LEVEL).with_paging_spec(PagingSpec::Exact(vec![values.len()]));
     let file = FileCompressor::default();
     let mut chunk = file.chunk_compressor(values, &config).ok()?;
     let out = file.write_header(Vec::new()).ok()?;
@@ -34,6 +38,13 @@ pub(super) fn compress<T: Number>(values: &[T]) -> Option<Vec<u8>> {
 
 /// `count` values from the whole of `bytes`.
 pub(super) fn decompress<T: Number + Default>(bytes: &[u8], count: usize) -> Result<Vec<T>, CodecError> {
+    let mut values = vec![T::default(); count];
+    decompress_into(bytes, &mut values)?;
+    Ok(values)
+}
+
+/// Fills `values` from the whole of `bytes`.
+pub(super) fn decompress_into<T: Number>(bytes: &[u8], values: &mut [T]) -> Result<(), CodecError> {
     let broken = |_| CodecError::Malformed("pco");
     let (file, rest) = FileDecompressor::new(bytes).map_err(broken)?;
     if rest.first().is_none_or(|byte| byte & 0x0f == DICTIONARY_MODE) {
@@ -45,7 +56,7 @@ pub(super) fn decompress<T: Number + Default>(bytes: &[u8], count: usize) -> Res
     {
         return Err(CodecError::Malformed("pco window"));
     }
-    let mut values = vec![T::default(); count];
-    let progress = chunk.page_decompressor(rest, count).map_err(broken)?.read(&mut values).map_err(broken)?;
-    if progress.n_processed == count { Ok(values) } else { Err(CodecError::Truncated) }
+    let count = values.len();
+    let progress = chunk.page_decompressor(rest, count).map_err(broken)?.read(values).map_err(broken)?;
+    if progress.n_processed == count { Ok(()) } else { Err(CodecError::Truncated) }
 }

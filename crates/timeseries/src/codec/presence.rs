@@ -3,53 +3,44 @@
 use crate::columns::Presence;
 
 use super::CodecError;
-use super::bits::{BitReader, BitWriter};
 use super::bytes::{Reader, put_varint};
 
-const ALL: u8 = 0;
 const NONE: u8 = 1;
 const RUNS: u8 = 2;
 const BITMAP: u8 = 3;
 
+/// Appends it; the reader must know the number of rows.
 pub(super) fn encode(presence: &Presence, out: &mut Vec<u8>) {
-    if presence.all() {
-        return out.push(ALL);
-    }
     if presence.count() == 0 {
         return out.push(NONE);
     }
-    let runs = runs(presence);
-    if runs.len() < presence.len().div_ceil(8) {
-        out.push(RUNS);
-        out.extend_from_slice(&runs);
-    } else {
-        out.push(BITMAP);
-        let mut bits = BitWriter::new(out);
-        presence.iter().for_each(|present| bits.put(u64::from(present), 1));
-        bits.finish();
-    }
-}
-
-/// Lengths of runs, of present rows first, that alternate to the last row.
-fn runs(presence: &Presence) -> Vec<u8> {
-    let mut out = Vec::new();
-    let (mut expected, mut length) = (true, 0_u64);
-    for present in presence.iter() {
+    let start = out.len();
+    out.push(RUNS);
+    // Lengths of runs, of present rows first, that alternate to the last row.
+    let bitmap = presence.len().div_ceil(8);
+    let mut expected = true;
+    for (present, length) in presence.runs() {
         if present != expected {
-            put_varint(&mut out, length);
-            (expected, length) = (present, 0);
+            put_varint(out, 0);
         }
-        length += 1;
+        put_varint(out, length as u64);
+        expected = !present;
+        if out.len() - start > bitmap {
+            break;
+        }
     }
-    put_varint(&mut out, length);
-    out
+    if out.len() - start > bitmap {
+        out.truncate(start);
+        out.push(BITMAP);
+        out.extend(presence.words().iter().flat_map(|word| word.to_le_bytes()).take(bitmap));
+    }
 }
 
+/// Reads what [`encode`] wrote.
 pub(super) fn decode(reader: &mut Reader<'_>, rows: usize) -> Result<Presence, CodecError> {
     let mut presence = Presence::default();
     match reader.byte()? {
-        ALL => return Ok(Presence::full(rows)),
-        NONE => (0..rows).for_each(|_| presence.push(false)),
+        NONE => presence.push_run(false, rows),
         RUNS => {
             let mut present = true;
             while presence.len() < rows {
@@ -57,14 +48,15 @@ pub(super) fn decode(reader: &mut Reader<'_>, rows: usize) -> Result<Presence, C
                 if length == 0 && !(present && presence.is_empty()) {
                     return Err(CodecError::Malformed("empty run"));
                 }
-                (0..length).for_each(|_| presence.push(present));
+                presence.push_run(present, length);
                 present = !present;
             }
         }
         BITMAP => {
-            let mut bits = BitReader::new(reader.take(rows.div_ceil(8))?);
-            for _ in 0..rows {
-                presence.push(bits.get(1)? == 1);
+            let mut left = rows;
+            for byte in reader.take(rows.div_ceil(8))? {
+                (0..left.min(8)).for_each(|bit| presence.push(byte >> bit & 1 == 1));
+                left = left.saturating_sub(8);
             }
         }
         _ => return Err(CodecError::Malformed("unknown presence")),

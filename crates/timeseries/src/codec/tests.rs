@@ -1,9 +1,8 @@
-use nephos_model::Granularity;
-use proptest::prelude::*;
-
 use super::*;
 use crate::aggregate::aggregate_buffer;
+use crate::method::AggregationMethod;
 use crate::policy::ArchivePolicy;
+use nephos_model::Granularity;
 
 fn method(name: &str) -> AggregationMethod {
     name.parse().unwrap()
@@ -30,7 +29,13 @@ const SECOND: i64 = 1_000_000_000;
 
 /// Raw series of every shape that the encodings are for.
 fn raw_samples() -> Vec<(&'static str, RawBuffer)> {
-    let (mut a, mut b, mut c) = (noise(1), noise(2), noise(3));
+    let (mut a, mut b, mut c, mut d, mut e) = (noise(1), noise(2), noise(3), noise(6), noise(7));
+    let (mut low, mut which) = (noise(8), noise(9));
+    // Near one of four levels: a table of levels and little else.
+    let mut wide = move || {
+        let level = [3e9, 7e11, 4.1e13, 8.8e15][(which() % 4) as usize];
+        level + (low() % 256) as f64
+    };
     let odd = [
         f64::NAN,
         -f64::NAN,
@@ -58,6 +63,15 @@ fn raw_samples() -> Vec<(&'static str, RawBuffer)> {
         ("doubles", raw(400, |i| BEGIN + i * SECOND, move |_| (c() as f64).sqrt().sin())),
         ("odd", raw(14, |i| -BEGIN + i * i, |i| odd[usize::try_from(i).unwrap()])),
         ("few-doubles", raw(20, |i| BEGIN + i * SECOND, |i| 0.5 + 1.0 / (3 + i / 4) as f64)),
+        ("steps", raw(300, |i| BEGIN + i * 60 * SECOND, move |_| (e() % 3 * 1000) as f64)),
+        ("spikes", raw(256, |i| BEGIN + i * SECOND, |i| if i % 90 == 7 { 1e12 } else { (i % 2) as f64 })),
+        ("held-doubles", raw(300, |i| BEGIN + i * SECOND, |i| 0.5 + 1.0 / (3 + i / 40) as f64)),
+        (
+            "late",
+            raw(400, move |i| BEGIN + i * 60 * SECOND + (d() % 5 / 4 * 7_000_000).cast_signed(), |_| 0.0),
+        ),
+        ("gaps", raw(100, |i| BEGIN + (i + i / 10) * 10 * SECOND + 5, |i| (i * i) as f64)),
+        ("wide", raw(300, |i| BEGIN + i * i * SECOND, move |_| wide())),
         ("ends", raw(3, |i| [i64::MIN, 0, i64::MAX][usize::try_from(i).unwrap()], |i| i as f64)),
     ]
 }
@@ -108,63 +122,116 @@ fn assert_raw(name: &str, decoded: &RawBuffer, expected: &RawBuffer) {
 
 #[test]
 fn raw_measures_come_back_bit_for_bit() {
-    for (name, buffer) in raw_samples() {
-        let bytes = encode_raw(&buffer.timestamps, &buffer.values).unwrap();
+    for ((name, buffer), effort) in with_efforts(raw_samples()) {
+        let bytes = encode_raw(&buffer.timestamps, &buffer.values, effort).unwrap();
         assert_raw(name, &decode_raw(&bytes).unwrap(), &buffer);
     }
 }
 
 #[test]
 fn buckets_come_back_bit_for_bit() {
-    for (name, buckets) in bucket_samples() {
-        let bytes = encode_columns(&buckets).unwrap();
-        assert_eq!(decode_columns(&bytes, None).unwrap(), buckets, "{name}");
+    let mut scratch = Scratch::default();
+    for ((name, buckets), effort) in with_efforts(bucket_samples()) {
+        let bytes = encode_columns(&buckets, effort).unwrap();
+        assert_eq!(decode_columns(&bytes).unwrap(), buckets, "{name}");
         let chunk = Chunk::parse(&bytes).unwrap();
-        assert_eq!(chunk.rows(), buckets.len());
-        assert_eq!(chunk.starts().unwrap(), buckets.starts());
+        assert_eq!((chunk.rows(), chunk.is_raw()), (buckets.len(), false));
+        assert_eq!(chunk.starts(&mut scratch).unwrap(), buckets.starts());
         for column in buckets.columns() {
-            assert_eq!(
-                chunk.column(column.method()).unwrap().as_ref(),
-                Some(column),
-                "{name} {}",
-                column.method()
-            );
+            let method = column.method();
+            assert_eq!(chunk.column(method, &mut scratch).unwrap().as_ref(), Some(column), "{name} {method}");
         }
+        let parts = chunk.encoding_summary();
+        assert_eq!(parts.len(), buckets.columns().len() + 1);
+        let sum: usize = parts.iter().map(|part| part.bytes).sum();
+        assert!(bytes.len() - sum <= 4 + 1 + 3 + 2, "{name}: {sum} of {}", bytes.len());
     }
 }
 
 #[test]
-fn only_the_columns_asked_for_are_unpacked() {
+fn points_of_a_range_of_time_are_read() {
+    let mut scratch = Scratch::default();
+    for (name, buckets) in bucket_samples() {
+        let bytes = encode_columns(&buckets, Effort::Small).unwrap();
+        let chunk = Chunk::parse(&bytes).unwrap();
+        let rows = buckets.starts();
+        let (first, last) =
+            (rows.first().copied().unwrap_or_default(), rows.last().copied().unwrap_or_default());
+        let middle = rows.get(rows.len() / 2).copied().unwrap_or_default();
+        let bounds = [
+            Timestamp::MIN,
+            first,
+            first.plus_nanos(1),
+            middle,
+            middle.plus_nanos(-1),
+            last,
+            last.plus_nanos(1),
+            Timestamp::MAX,
+        ];
+        for column in buckets.columns() {
+            for (from, to) in bounds.iter().flat_map(|from| bounds.iter().map(move |to| (*from, *to))) {
+                let (mut times, mut values) = (vec![Timestamp::EPOCH], vec![7.0]);
+                let read =
+                    chunk.read(column.method(), from..to, &mut scratch, &mut times, &mut values).unwrap();
+                let inside = |(at, _): &(Timestamp, f64)| *at >= from && *at < to;
+                let expected: Vec<_> = buckets.points(column.method()).filter(inside).collect();
+                assert_eq!(read, expected.len(), "{name} {} {from:?} {to:?}", column.method());
+                assert_eq!(times[1..], expected.iter().map(|(at, _)| *at).collect::<Vec<_>>());
+                assert_eq!(
+                    bits(&values[1..]),
+                    expected.iter().map(|(_, value)| value.to_bits()).collect::<Vec<_>>()
+                );
+            }
+        }
+    }
     let (_, buckets) = bucket_samples().swap_remove(3);
-    let bytes = encode_columns(&buckets).unwrap();
-    let asked = [method("max"), method("1pct"), method("mean"), method("max")];
-    let some = decode_columns(&bytes, Some(&asked)).unwrap();
+    let bytes = encode_columns(&buckets, Effort::Quick).unwrap();
+    let chunk = Chunk::parse(&bytes).unwrap();
+    let all = Timestamp::MIN..Timestamp::MAX;
     assert_eq!(
-        some.columns().iter().map(Column::method).collect::<Vec<_>>(),
-        [method("max"), method("mean")]
+        chunk.read(method("1pct"), all.clone(), &mut scratch, &mut Vec::new(), &mut Vec::new()),
+        Ok(0)
     );
-    assert_eq!(some.column(method("mean")), buckets.column(method("mean")));
-    assert_eq!(Chunk::parse(&bytes).unwrap().column(method("1pct")), Ok(None));
+    assert_eq!(chunk.column(method("1pct"), &mut scratch), Ok(None));
+    let raw = chunk.read_raw(all, &mut scratch, &mut Vec::new(), &mut Vec::new());
+    assert_eq!(raw, Err(CodecError::OtherKind("buckets")));
 }
 
 #[test]
 fn known_shapes_cost_what_they_hold() {
-    let raw_limits =
-        [("constant", 25), ("constant-float", 30), ("counter", 110), ("decimals", 700), ("single", 35)];
+    let raw_limits = [
+        ("constant", 18),
+        ("constant-float", 24),
+        ("counter", 90),
+        ("decimals", 580),
+        ("single", 30),
+        ("late", 110),
+    ];
     for (name, limit) in raw_limits {
         let (_, buffer) = raw_samples().into_iter().find(|(sample, _)| *sample == name).unwrap();
-        let size = encode_raw(&buffer.timestamps, &buffer.values).unwrap().len();
-        assert!(size <= limit, "{name} takes {size}");
+        for effort in [Effort::Quick, Effort::Small] {
+            let size = encode_raw(&buffer.timestamps, &buffer.values, effort).unwrap().len();
+            assert!(size <= limit, "{name} takes {size}");
+        }
     }
     // 600 buckets of one measure: six methods cost as much as one, below 11 bits a value.
-    let one_each = encode_columns(&bucket_samples()[2].1).unwrap();
-    let last_alone = BucketColumns::from_parts(
-        bucket_samples()[2].1.starts().to_vec(),
-        vec![bucket_samples()[2].1.column(method("max")).unwrap().clone()],
-    );
-    let alone = encode_columns(&last_alone.unwrap()).unwrap();
-    assert!(one_each.len() <= alone.len() + 32, "{} for {}", one_each.len(), alone.len());
-    assert!(alone.len() <= 600 * 11 / 8 + 40, "{}", alone.len());
+    let buckets = bucket_samples().swap_remove(2).1;
+    let one_each = encode_columns(&buckets, Effort::Small).unwrap();
+    let alone = vec![buckets.column(method("max")).unwrap().clone()];
+    let alone = BucketColumns::from_parts(buckets.starts().to_vec(), alone).unwrap();
+    let alone = encode_columns(&alone, Effort::Small).unwrap();
+    assert!(one_each.len() <= alone.len() + 14, "{} for {}", one_each.len(), alone.len());
+    assert!(alone.len() <= 600 * 10 / 8 + 60, "{}", alone.len());
+}
+
+#[test]
+fn a_constant_series_takes_a_dozen_bytes() {
+    let mut buckets = BucketColumns::new(&[method("mean")]);
+    (0..1440)
+        .for_each(|row| buckets.push_row(Timestamp::from_secs(1_700_000_040 + row * 60), |_| Some(4096.0)));
+    for effort in [Effort::Quick, Effort::Small] {
+        assert!(encode_columns(&buckets, effort).unwrap().len() <= 13 + CRC_BYTES);
+    }
 }
 
 #[test]
@@ -172,202 +239,133 @@ fn a_mean_beside_sum_and_count_is_free() {
     let (_, buckets) = bucket_samples().swap_remove(3);
     let size = |names: &[&str]| {
         let columns = names.iter().map(|name| buckets.column(method(name)).unwrap().clone()).collect();
-        encode_columns(&BucketColumns::from_parts(buckets.starts().to_vec(), columns).unwrap()).unwrap().len()
+        let buckets = BucketColumns::from_parts(buckets.starts().to_vec(), columns).unwrap();
+        encode_columns(&buckets, Effort::Small).unwrap().len()
     };
-    assert!(size(&["mean", "sum", "count"]) <= size(&["sum", "count"]) + 5);
-}
-
-fn golden(name: &str) -> Vec<u8> {
-    std::fs::read(format!("{}/testdata/chunk/v1.{name}.bin", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    assert!(size(&["mean", "sum", "count"]) <= size(&["sum", "count"]) + 2);
 }
 
 #[test]
-fn chunks_of_version_1_can_be_read_for_ever() {
-    for (name, buffer) in raw_samples() {
-        assert_raw(name, &decode_raw(&golden(&format!("raw-{name}"))).unwrap(), &buffer);
+fn chunks_are_written_behind_what_is_there() {
+    let (_, buckets) = bucket_samples().swap_remove(4);
+    let mut out = vec![1, 2, 3];
+    encode_columns_into(&buckets, Effort::Small, &mut Scratch::default(), &mut out).unwrap();
+    assert_eq!(out[..3], [1, 2, 3]);
+    assert_eq!(decode_columns(&out[3..]).unwrap(), buckets);
+}
+
+fn with_efforts<T: Clone>(samples: Vec<T>) -> impl Iterator<Item = (T, Effort)> {
+    samples
+        .into_iter()
+        .flat_map(|sample| [Effort::Quick, Effort::Small].map(|effort| (sample.clone(), effort)))
+}
+
+fn golden(name: &str, effort: Effort) -> Vec<u8> {
+    let effort = format!("{effort:?}").to_lowercase();
+    std::fs::read(format!("{}/testdata/chunk/v2.{name}.{effort}.bin", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+#[test]
+fn chunks_of_version_2_can_be_read_for_ever() {
+    let mut encodings = std::collections::BTreeSet::new();
+    let mut note = |bytes: &[u8]| {
+        let parts = Chunk::parse(bytes).unwrap().encoding_summary();
+        encodings.extend(parts.into_iter().map(|part| part.encoding));
+    };
+    for ((name, buffer), effort) in with_efforts(raw_samples()) {
+        let bytes = golden(&format!("raw-{name}"), effort);
+        assert_raw(name, &decode_raw(&bytes).unwrap(), &buffer);
+        note(&bytes);
     }
-    for (name, buckets) in bucket_samples() {
-        assert_eq!(decode_columns(&golden(&format!("buckets-{name}")), None).unwrap(), buckets, "{name}");
+    for ((name, buckets), effort) in with_efforts(bucket_samples()) {
+        let bytes = golden(&format!("buckets-{name}"), effort);
+        assert_eq!(decode_columns(&bytes).unwrap(), buckets, "{name}");
+        note(&bytes);
+    }
+    for encoding in [
+        "grid",
+        "grid with gaps",
+        "constant",
+        "absent",
+        "same as another",
+        "sum ÷ count",
+        "plain",
+        "xor",
+        "floats, packed",
+        "floats, classes",
+        "floats, pco",
+        "integers, packed",
+        "integers, classes",
+        "integers, pco",
+        "decimals, packed",
+    ] {
+        assert!(encodings.contains(encoding), "no chunk has {encoding}: {encodings:?}");
     }
 }
 
 #[test]
 fn damage_and_strangers_are_refused_with_the_reason() {
     let (_, buckets) = bucket_samples().swap_remove(2);
-    let bytes = encode_columns(&buckets).unwrap();
+    let bytes = encode_columns(&buckets, Effort::Small).unwrap();
     for index in 0..bytes.len() {
         let mut damaged = bytes.clone();
         damaged[index] ^= 0x10;
         assert!(Chunk::parse(&damaged).is_err(), "byte {index}");
         assert!(Chunk::parse(&bytes[..index]).is_err(), "cut at {index}");
     }
-    assert_eq!(decode_columns(&[], None), Err(CodecError::Truncated));
-    assert_eq!(decode_columns(&[1, 0, 0], None), Err(CodecError::Truncated));
-    assert_eq!(decode_columns(&[2, 0, 0, 0, 0, 0], None), Err(CodecError::UnknownVersion(2)));
+    assert_eq!(decode_columns(&[]), Err(CodecError::Truncated));
+    assert_eq!(decode_columns(&[VERSION, 0, 0]), Err(CodecError::Truncated));
+    assert_eq!(decode_columns(&[1, 0, 0, 0, 0, 0]), Err(CodecError::UnknownVersion(1)));
     assert_eq!(decode_raw(&bytes).map(|buffer| buffer.len()), Err(CodecError::OtherKind("buckets")));
-    let raw = encode_raw(&[Timestamp::EPOCH], &[1.0]).unwrap();
-    assert_eq!(decode_columns(&raw, None), Err(CodecError::OtherKind("raw measures")));
+    let raw = encode_raw(&[Timestamp::EPOCH], &[1.0], Effort::Quick).unwrap();
+    assert_eq!(decode_columns(&raw), Err(CodecError::OtherKind("raw measures")));
+}
+
+/// A checksum behind bytes.
+fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
+    let crc = crc32fast::hash(&bytes);
+    bytes.extend_from_slice(&crc.to_le_bytes());
+    bytes
 }
 
 #[test]
 fn claims_are_checked_before_memory_is_reserved() {
-    let claim = |kind: u8, rest: &[u8]| {
-        let mut bytes = vec![VERSION, kind];
-        bytes.extend_from_slice(rest);
-        seal(bytes)
-    };
-    let mut rows = Vec::new();
+    let mut rows = vec![VERSION];
     put_varint(&mut rows, 1 << 60);
-    assert!(matches!(decode_raw(&claim(1, &rows)), Err(CodecError::TooLarge { what: "rows", .. })));
+    assert!(matches!(decode_raw(&seal(rows)), Err(CodecError::TooLarge { what: "rows", .. })));
     // As many columns as there are methods, all of the largest length.
-    let mut cells = Vec::new();
+    let mut cells = vec![VERSION | MANY << COLUMNS_SHIFT];
     put_varint(&mut cells, MAX_ROWS as u64);
+    cells.extend_from_slice(&[9, 1, 0]);
     put_varint(&mut cells, 216);
-    AggregationMethod::all().for_each(|method| cells.extend_from_slice(&[method.code(), 0]));
-    assert!(matches!(
-        decode_columns(&claim(0, &cells), None),
-        Err(CodecError::TooLarge { what: "cells", .. })
-    ));
-    // References that lead nowhere, to themselves and to each other.
-    for references in [[[0_u8, 9], [0, 9]], [[0, 0], [0, 1]], [[0, 1], [0, 0]]] {
-        let mut chunk = vec![1, 2, 0, 2, 1, 2, 5, 0, 0, 0, 0, 0];
-        references.iter().for_each(|reference| chunk.extend_from_slice(reference));
-        assert!(
-            matches!(decode_columns(&claim(0, &chunk), None), Err(CodecError::Malformed(_))),
-            "{references:?}"
-        );
+    AggregationMethod::all().for_each(|method| cells.extend_from_slice(&[method.code(), ABSENT]));
+    assert!(matches!(decode_columns(&seal(cells)), Err(CodecError::TooLarge { what: "cells", .. })));
+    // References that lead nowhere, to themselves, to each other and to quotients of themselves.
+    for references in
+        [[SAME | 9, SAME | 9], [SAME, SAME], [SAME | 1, SAME], [QUOTIENT, QUOTIENT], [QUOTIENT, SAME]]
+    {
+        let chunk = vec![VERSION | 2 << COLUMNS_SHIFT, 2, 9, 1, 0, 0, references[0], 1, references[1]];
+        let outcome = decode_columns(&seal(chunk));
+        assert!(matches!(outcome, Err(CodecError::Malformed(_))), "{references:?} {outcome:?}");
     }
     let rows = MAX_ROWS + 1;
     let times: Vec<_> = (0_i64..).take(rows).map(Timestamp::from_nanos).collect();
-    assert!(matches!(encode_raw(&times, &vec![0.0; rows]), Err(CodecError::TooLarge { what: "rows", .. })));
+    let outcome = encode_raw(&times, &vec![0.0; rows], Effort::Quick);
+    assert!(matches!(outcome, Err(CodecError::TooLarge { what: "rows", .. })));
 }
 
-/// Reads everything there may be in a chunk.
-fn read_all(bytes: &[u8]) {
-    if let Ok(buffer) = decode_raw(bytes) {
-        assert_eq!(buffer.timestamps.len(), buffer.values.len());
-        assert!(buffer.len() <= MAX_ROWS);
-    }
-    if let Ok(buckets) = decode_columns(bytes, None) {
-        assert!(buckets.columns().iter().all(|column| column.values().len() == buckets.len()));
-    }
-    if let Ok(chunk) = Chunk::parse(bytes) {
-        for method in chunk.methods() {
-            // Each by itself: one that is damaged must not hide the next.
-            assert!(
-                chunk.column(method).is_ok_and(|column| column.is_some()) || chunk.column(method).is_err()
-            );
-        }
+#[test]
+fn the_largest_chunk_comes_back() {
+    let mut random = noise(12);
+    let buffer = raw(
+        MAX_ROWS as i64,
+        |i| BEGIN + i * SECOND,
+        move |i| if i % 1000 == 0 { random() as f64 } else { (random() % 50) as f64 },
+    );
+    for effort in [Effort::Quick, Effort::Small] {
+        let bytes = encode_raw(&buffer.timestamps, &buffer.values, effort).unwrap();
+        assert_raw("largest", &decode_raw(&bytes).unwrap(), &buffer);
     }
 }
 
-fn any_value() -> impl Strategy<Value = f64> {
-    prop_oneof![
-        4 => any::<u64>().prop_map(f64::from_bits),
-        4 => (-1000_i32..1000).prop_map(f64::from),
-        4 => (-100_000_i32..100_000).prop_map(|value| f64::from(value) / 1000.0),
-        2 => -1.0..1.0,
-        1 => Just(-0.0),
-        1 => Just(f64::NAN),
-    ]
-}
-
-/// Ascending timestamps: on a grid, with jitter, or anywhere.
-fn any_times(rows: usize) -> impl Strategy<Value = Vec<Timestamp>> {
-    let gaps = prop_oneof![
-        proptest::collection::vec(Just(60_000_000_000_i64), rows),
-        proptest::collection::vec((1_i64..4).prop_map(|steps| steps * 10_000_000_000), rows),
-        proptest::collection::vec(999_000_000_i64..1_001_000_000, rows),
-        proptest::collection::vec(1_i64..1 << 50, rows),
-    ];
-    (-(1_i64 << 60)..1 << 60, gaps).prop_map(|(first, gaps)| {
-        let mut at = first;
-        let mut next = |gap: i64| {
-            at += gap;
-            Timestamp::from_nanos(at)
-        };
-        gaps.into_iter().map(&mut next).collect()
-    })
-}
-
-/// A column that holds values of one kind, as real ones do, with rows missing now and then.
-fn any_column(rows: usize) -> impl Strategy<Value = Vec<Option<f64>>> {
-    let kind =
-        |value: BoxedStrategy<f64>| proptest::collection::vec(proptest::option::weighted(0.9, value), rows);
-    prop_oneof![
-        kind(any_value().boxed()),
-        kind((0_u32..100_000).prop_map(f64::from).boxed()),
-        kind((0_i32..1000).prop_map(|value| f64::from(value) / 10.0).boxed()),
-        kind((-1.0..1.0).boxed()),
-        proptest::collection::vec(any_value().prop_map(Some), rows),
-        any_value().prop_map(move |value| vec![Some(value); rows]),
-        Just(vec![None; rows]),
-    ]
-}
-
-fn any_buckets() -> impl Strategy<Value = BucketColumns> {
-    (0_usize..200).prop_flat_map(|rows| {
-        (any_times(rows), proptest::collection::vec(any_column(rows), 0..5)).prop_map(|(starts, columns)| {
-            let columns = columns.into_iter().zip(AggregationMethod::all()).map(|(values, method)| {
-                let mut column = Column::new(method);
-                values.into_iter().for_each(|value| column.push(value));
-                column
-            });
-            BucketColumns::from_parts(starts, columns.collect()).unwrap()
-        })
-    })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
-
-    #[test]
-    fn any_buckets_come_back(buckets in any_buckets()) {
-        let bytes = encode_columns(&buckets).unwrap();
-        prop_assert_eq!(decode_columns(&bytes, None).unwrap(), buckets);
-    }
-
-    #[test]
-    fn any_raw_measures_come_back(
-        (timestamps, values) in (0_usize..300)
-            .prop_flat_map(|rows| (any_times(rows), proptest::collection::vec(any_value(), rows)))
-    ) {
-        let bytes = encode_raw(&timestamps, &values).unwrap();
-        assert_raw("any", &decode_raw(&bytes).unwrap(), &RawBuffer { timestamps, values });
-    }
-
-    #[test]
-    fn random_bytes_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), valid_head in any::<bool>()) {
-        if valid_head && bytes.len() > 2 {
-            bytes[0] = VERSION;
-            bytes[1] %= 2;
-        }
-        read_all(&bytes);
-        read_all(&seal(bytes));
-    }
-
-    #[test]
-    fn damaged_chunks_with_a_right_checksum_never_panic(
-        sample in 0_usize..18,
-        changes in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..6),
-        cut in proptest::option::of(any::<proptest::sample::Index>()),
-    ) {
-        let mut bytes = if sample < 11 {
-            golden(&format!("raw-{}", raw_samples()[sample].0))
-        } else {
-            golden(&format!("buckets-{}", bucket_samples()[sample - 11].0))
-        };
-        bytes.truncate(bytes.len() - CRC_BYTES);
-        if let Some(cut) = cut {
-            bytes.truncate(cut.index(bytes.len()) + 1);
-        }
-        for (at, byte) in &changes {
-            // The version byte stays: what follows is what is to be tested.
-            let at = at.index(bytes.len());
-            if at > 0 {
-                bytes[at] = *byte;
-            }
-        }
-        read_all(&seal(bytes));
-    }
-}
+mod random;

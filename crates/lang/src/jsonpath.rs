@@ -57,9 +57,39 @@ impl Path {
         evaluate::find(&self.node, document)
     }
 
+    /// Whether everything it can find lies under `member` of the document, whatever else the document holds. `false` when
+    /// that is not plain to see, as with arithmetic, filters and steps to a parent.
+    pub fn looks_only_into(&self, member: &str) -> bool {
+        starts_in(&self.node, member)
+    }
+
     /// The first match that is not null: what a definition takes.
     pub fn first<'a>(&self, document: &'a Json) -> Option<Cow<'a, Json>> {
         self.find(document).into_iter().find(|value| !value.is_null())
+    }
+}
+
+fn starts_in(node: &parser::Node, member: &str) -> bool {
+    use parser::Node;
+    match node {
+        Node::Fields(names) => names.iter().all(|name| name == member),
+        Node::Union(nodes) => nodes.iter().all(|node| starts_in(node, member)),
+        Node::Sequence(nodes) => {
+            let mut steps = nodes.iter().skip_while(|node| matches!(node, Node::Root | Node::This));
+            steps.next().is_some_and(|first| starts_in(first, member)) && steps.all(goes_down)
+        }
+        _ => false,
+    }
+}
+
+/// Whether a step looks at nothing but what it is given.
+fn goes_down(node: &parser::Node) -> bool {
+    use parser::Node;
+    match node {
+        Node::This | Node::Fields(_) | Node::AnyField | Node::Index(_) | Node::Slice(_) => true,
+        Node::Length | Node::Substitute(_) | Node::Split(_) => true,
+        Node::Sequence(nodes) | Node::Union(nodes) => nodes.iter().all(goes_down),
+        _ => false,
     }
 }
 

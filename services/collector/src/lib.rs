@@ -2,11 +2,12 @@
 //! metric store, and acknowledges what is durable.
 //!
 //! A batch goes through four steps, each in a module of its own: `gather` takes what is ready, in order;
-//! `place` finds out which metric of which resource each sample belongs to; `resolve` turns names into
+//! `place` finds out which metric of which resource each sample belongs to, and `describe` what it tells of that; `resolve` turns names into
 //! metrics through the index and its cache; `store` appends and acknowledges. Whatever fails for a passing reason is
 //! tried again with the deliveries still in hand, so nothing is acknowledged before it is durable. Redelivery is harmless:
 //! an append is idempotent by (metric, timestamp).
 
+mod describe;
 mod gather;
 mod instrument;
 pub mod ownership;
@@ -61,11 +62,8 @@ pub async fn run(parts: CollectorParts, shutdown: Shutdown) -> Result<(), BusErr
     while let Some(batch) = gather::next(consumer.as_mut(), usize::from(parts.batch_size), &shutdown).await {
         let started = parts.clock.monotonic();
         instrument::received(batch.samples);
-        let runs = match resolve_until_done(&mut resolver, &batch.parts, &shutdown).await {
-            Some(runs) => runs,
-            None => break,
-        };
-        if !store::append_until_durable(parts.store.as_ref(), Arc::new(runs.into()), &shutdown).await {
+        let Some(measures) = resolve_until_done(&mut resolver, &batch.parts, &shutdown).await else { break };
+        if !store::append_until_durable(parts.store.as_ref(), Arc::new(measures), &shutdown).await {
             break;
         }
         batch.ack().await;
@@ -102,16 +100,16 @@ async fn resolve_until_done(
     resolver: &mut Resolver,
     messages: &[Vec<Sample>],
     shutdown: &Shutdown,
-) -> Option<Vec<nephos_metric_store::Run>> {
+) -> Option<nephos_metric_store::Batch> {
     let mut backoff = Backoff::default();
     let mut told = false;
     loop {
-        match resolver.runs(messages).await {
-            Ok(runs) => {
+        match resolver.batch(messages).await {
+            Ok(measures) => {
                 if told {
                     tracing::info!("the index answers again");
                 }
-                return Some(runs);
+                return Some(measures);
             }
             Err(error) => {
                 instrument::failed("index");

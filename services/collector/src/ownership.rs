@@ -83,8 +83,10 @@ impl Ownership {
             // What is held already must not run out while the rest is waited for.
             let asked = clock.monotonic();
             for lease in &held {
-                if backend.renew(lease, TTL).await.is_err() {
-                    held.clear();
+                if let Err(error) = backend.renew(lease, TTL).await {
+                    tracing::info!(lease = lease.name, %error, "ownership was lost while the rest was waited for");
+                    // Whoever took it waits for the others perhaps: all or none.
+                    release(backend.as_ref(), &std::mem::take(&mut held)).await;
                     shard = 0;
                     break;
                 }
@@ -191,3 +193,6 @@ impl MetricStore for Guarded {
         self.store.statistics().await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,17 +1,14 @@
 //! Where a sample belongs: which resource of which type, which metric, kept by which archive policy
 //! (telemetry-pipeline §14.2, nephos.md §5). Pure.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::HashMap;
 
-use nephos_config::resources::{MeterRule, ResourcesFile};
+use nephos_config::resources::{MeterRule, ResourceDefinition, ResourcesFile};
 use nephos_index::{EnsureMetric, EnsureResource};
-use nephos_model::{ResourceId, Sample, Timestamp};
-use serde_json::{Value, json};
+use nephos_model::{ResourceId, Sample};
 
-/// Metadata key by which a sample tells that its resource has gone.
-const ENDED_AT: &str = "ended_at";
-/// The resource type without attributes of its own.
-const NO_TYPE: &str = "generic";
+use crate::describe::Description;
 
 /// Why a sample has no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,98 +29,97 @@ impl NoPlace {
     }
 }
 
-/// Which resource and metric a sample belongs to, as names.
+/// Which resource a sample belongs to and by which definition, as names.
 #[derive(Clone, Debug)]
 pub(crate) struct Place<'a> {
     /// The resource.
     pub(crate) resource_id: ResourceId,
     /// Its id as text.
-    pub(crate) original_resource_id: String,
+    original_resource_id: Cow<'a, str>,
     /// Its type.
     pub(crate) resource_type: &'a str,
     /// The definition behind, if there is one.
     rule: Option<MeterRule<'a>>,
 }
 
-/// The place of `sample`: the pollster's own word on the type wins over the definitions.
-pub(crate) fn place<'a>(
+/// The places of a batch's samples. Samples of a meter and of a resource come by the hundred, so what is found for one
+/// is kept for the others.
+#[derive(Debug)]
+pub(crate) struct Places<'a> {
     file: &'a ResourcesFile,
-    sample: &'a Sample,
-    creator: &str,
-) -> Result<Place<'a>, NoPlace> {
-    let named = sample.metadata_str(Sample::RESOURCE_TYPE);
-    let rule = match named {
-        Some(resource_type) => file.rule_of_type(resource_type, &sample.name),
-        None => file.rule(&sample.name),
-    };
-    let resource_type = match (named, &rule) {
-        (Some(named), _) => named,
-        (None, Some(rule)) => rule.resource.resource_type.as_str(),
-        (None, None) => return Err(NoPlace::NoDefinition),
-    };
-    let original_resource_id = sample.resource_id.replace('/', "_");
-    let resource_id = nephos_wire::gnocchi::resource_id(&original_resource_id, Some(creator))
-        .map_err(|_| NoPlace::BadResourceId)?;
-    Ok(Place { resource_id, original_resource_id, resource_type, rule })
+    creator: &'a str,
+    /// By the resource type that a sample names and by meter.
+    rules: HashMap<(Option<&'a str>, &'a str), Option<MeterRule<'a>>>,
+    /// By the id as the sample has it.
+    ids: HashMap<&'a str, Option<ResourceId>>,
 }
 
-impl Place<'_> {
+impl<'a> Places<'a> {
+    /// Places by the definitions of `file`; `creator` owns the resources.
+    pub(crate) fn new(file: &'a ResourcesFile, creator: &'a str) -> Self {
+        Self { file, creator, rules: HashMap::new(), ids: HashMap::new() }
+    }
+
+    /// The place of `sample`: the pollster's own word on the type wins over the definitions.
+    pub(crate) fn of(&mut self, sample: &'a Sample) -> Result<Place<'a>, NoPlace> {
+        let (file, meter) = (self.file, sample.name.as_str());
+        let named = sample.metadata_str(Sample::RESOURCE_TYPE);
+        let rule = *self.rules.entry((named, meter)).or_insert_with(|| match named {
+            Some(resource_type) => file.rule_of_type(resource_type, meter),
+            None => file.rule(meter),
+        });
+        let resource_type = match (named, rule) {
+            (Some(named), _) => named,
+            (None, Some(rule)) => rule.resource.resource_type.as_str(),
+            (None, None) => return Err(NoPlace::NoDefinition),
+        };
+        let original_resource_id = without_slash(&sample.resource_id);
+        let creator = self.creator;
+        let resource_id = *self
+            .ids
+            .entry(&sample.resource_id)
+            .or_insert_with(|| nephos_wire::gnocchi::resource_id(&original_resource_id, Some(creator)).ok());
+        let resource_id = resource_id.ok_or(NoPlace::BadResourceId)?;
+        Ok(Place { resource_id, original_resource_id, resource_type, rule })
+    }
+}
+
+impl<'a> Place<'a> {
+    /// The definition behind, if there is one.
+    pub(crate) fn definition(&self) -> Option<&'a ResourceDefinition> {
+        self.rule.map(|rule| rule.resource)
+    }
+
     /// The metric to make exist.
     pub(crate) fn metric(&self, sample: &Sample) -> EnsureMetric {
         EnsureMetric {
             resource_id: self.resource_id,
-            // A slash would make the metric unreachable by name.
-            name: sample.name.replace('/', "_"),
+            name: metric_name(sample).into_owned(),
             unit: Some(sample.unit.chars().take(31).collect()),
             archive_policy_name: self.rule.map(|rule| rule.archive_policy.to_owned()),
         }
     }
 
     /// The resource to make exist, with what `sample` tells of it.
-    pub(crate) fn resource(&self, sample: &Sample) -> EnsureResource {
+    pub(crate) fn resource(&self, sample: &Sample, description: &Description) -> EnsureResource {
         EnsureResource {
             resource_type: self.resource_type.to_owned(),
             id: self.resource_id,
-            original_resource_id: self.original_resource_id.clone(),
+            original_resource_id: self.original_resource_id.clone().into_owned(),
             user_id: sample.user_id.clone(),
             project_id: sample.project_id.clone(),
-            attributes: self.attributes(sample),
-            ended_at: sample.metadata_str(ENDED_AT).and_then(parse_time),
+            attributes: description.attributes.clone(),
+            ended_at: description.ended_at,
         }
-    }
-
-    fn attributes(&self, sample: &Sample) -> BTreeMap<String, Value> {
-        let Some(rule) = self.rule else { return BTreeMap::new() };
-        if rule.resource.resource_type == NO_TYPE || rule.resource.attributes.is_empty() {
-            return BTreeMap::new();
-        }
-        let document = document(sample);
-        rule.resource
-            .attributes
-            .iter()
-            .filter_map(|attribute| Some((attribute.name.clone(), attribute.definition.evaluate(&document)?)))
-            .collect()
     }
 }
 
-fn parse_time(text: &str) -> Option<Timestamp> {
-    nephos_wire::time::parse_iso8601(text)
+/// The name of a sample's metric.
+pub(crate) fn metric_name(sample: &Sample) -> Cow<'_, str> {
+    without_slash(&sample.name)
 }
 
-/// The sample's plain model fields, which definitions speak of.
-fn document(sample: &Sample) -> Value {
-    json!({
-        "name": sample.name,
-        "type": sample.kind.as_str(),
-        "unit": sample.unit,
-        "volume": sample.volume.as_f64(),
-        "user_id": sample.user_id,
-        "user_name": sample.user_name,
-        "project_id": sample.project_id,
-        "project_name": sample.project_name,
-        "resource_id": sample.resource_id,
-        "source": &*sample.source,
-        "id": sample.id.to_string(),
-        "resource_metadata": Value::Object((*sample.metadata).clone()),
-    })
+/// A slash would make resources and metrics unreachable by name.
+fn without_slash(name: &str) -> Cow<'_, str> {
+    if name.contains('/') { Cow::Owned(name.replace('/', "_")) } else { Cow::Borrowed(name) }
 }

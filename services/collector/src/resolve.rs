@@ -1,20 +1,23 @@
 //! From samples to runs: names become metrics through the index, with a bounded cache of those that exist.
 
+use std::borrow::Cow;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use nephos_config::resources::{ResourcesFile, shipped_resource_types};
 use nephos_index::{EnsureMetric, EnsureResource, EnsuredMetric, Index, IndexError};
-use nephos_metric_store::Run;
-use nephos_model::{Clock, Measure, MetricId, ResourceId, Sample, Timestamp};
+use nephos_metric_store::Batch;
+use nephos_model::{Clock, Measure, MetricId, ResourceId, Sample};
 use nephos_timeseries::ArchivePolicy;
+use quick_cache::Equivalent;
 use quick_cache::sync::Cache;
 use tokio::sync::watch;
-use xxhash_rust::xxh3::xxh3_64;
 
+use crate::describe::{Description, Descriptions};
 use crate::instrument;
-use crate::place::{Place, place};
+use crate::place::{Place, Places, metric_name};
 
 /// Metrics and resources remembered. About 200 bytes each.
 const CACHE: usize = 200_000;
@@ -37,18 +40,52 @@ pub(crate) struct Resolver {
     clock: Arc<dyn Clock>,
     resources: watch::Receiver<Arc<ResourcesFile>>,
     metrics: Cache<(ResourceId, String), Known>,
-    /// Hash of what was last told of a resource.
-    attributes: Cache<ResourceId, u64>,
+    /// Fingerprint of what the index was last told of a resource.
+    told: Cache<ResourceId, u64>,
     /// Policies and types of the definitions that are known to exist.
     prepared: HashSet<String>,
     /// Meters without a place that were logged already.
     warned: HashSet<String>,
 }
 
-/// A sample that has a place, waiting for its metric.
+/// A sample that has a place.
 struct Placed<'a> {
     sample: &'a Sample,
-    metric: EnsureMetric,
+    /// Number of its metric among those of the batch.
+    metric: usize,
+}
+
+/// A metric of the batch.
+struct Wanted<'a> {
+    /// Its first sample, and where that belongs.
+    sample: &'a Sample,
+    place: Place<'a>,
+    /// Present once it exists.
+    known: Option<Known>,
+}
+
+/// Resources to tell the index of, with the fingerprint of what is told if that is new.
+type Tell = BTreeMap<ResourceId, (EnsureResource, Option<u64>)>;
+/// How many samples were dropped, by reason.
+type Dropped = BTreeMap<&'static str, usize>;
+
+/// Samples with their places, the metrics they need, and what they tell that the index may not know.
+#[derive(Default)]
+struct Sorted<'a> {
+    placed: Vec<Placed<'a>>,
+    wanted: Vec<Wanted<'a>>,
+    tell: Tell,
+    dropped: Dropped,
+}
+
+/// The key of a metric, borrowed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Name<'a>(ResourceId, Cow<'a, str>);
+
+impl Equivalent<(ResourceId, String)> for Name<'_> {
+    fn equivalent(&self, (resource, name): &(ResourceId, String)) -> bool {
+        self.0 == *resource && self.1 == *name
+    }
 }
 
 impl Resolver {
@@ -64,7 +101,7 @@ impl Resolver {
             clock,
             resources,
             metrics: Cache::new(CACHE),
-            attributes: Cache::new(CACHE),
+            told: Cache::new(CACHE),
             prepared: HashSet::new(),
             warned: HashSet::new(),
         }
@@ -72,105 +109,90 @@ impl Resolver {
 
     /// The runs of some messages' samples. Samples that have no place, or no policy, are dropped and counted; an error means that the
     /// index is away, and nothing was decided.
-    pub(crate) async fn runs(&mut self, messages: &[Vec<Sample>]) -> Result<Vec<Run>, IndexError> {
+    pub(crate) async fn batch(&mut self, messages: &[Vec<Sample>]) -> Result<Batch, IndexError> {
         if self.resources.has_changed().unwrap_or(false) {
             self.resources.mark_unchanged();
             self.prepared.clear();
             self.warned.clear();
         }
         let file = Arc::clone(&self.resources.borrow());
+        let creator = self.creator.clone();
         let now = self.clock.monotonic();
-        let mut placed = Vec::with_capacity(messages.iter().map(Vec::len).sum());
-        let mut resources: BTreeMap<ResourceId, (EnsureResource, u64)> = BTreeMap::new();
-        let mut dropped: BTreeMap<&'static str, usize> = BTreeMap::new();
-        for sample in messages.iter().flatten() {
-            match place(&file, sample, &self.creator) {
-                Ok(found) => {
-                    self.note_resource(&found, sample, &mut resources);
-                    placed.push(Placed { sample, metric: found.metric(sample) });
-                }
-                Err(reason) => {
-                    *dropped.entry(reason.reason()).or_default() += 1;
-                    self.warn_once(sample, reason.reason());
-                }
-            }
-        }
-        let known = self.known(&file, &placed, resources, now, &mut dropped).await?;
-        let policies = self.policies(&known).await?;
-        let runs = runs_of(&placed, &known, &policies, &mut dropped);
-        for (reason, samples) in dropped {
+        let mut sorted = self.sort(Places::new(&file, &creator), messages, now);
+        self.look_up(&file, &mut sorted, now).await?;
+        let policies = self.policies(&sorted.wanted).await?;
+        let batch = batch_of(&sorted.placed, &sorted.wanted, &policies, &mut sorted.dropped);
+        for (reason, samples) in sorted.dropped {
             instrument::dropped(reason, samples);
         }
-        Ok(runs)
+        Ok(batch)
+    }
+
+    fn sort<'a>(&mut self, mut places: Places<'a>, messages: &'a [Vec<Sample>], now: Duration) -> Sorted<'a> {
+        let mut sorted = Sorted::default();
+        sorted.placed.reserve(messages.iter().map(Vec::len).sum());
+        let mut descriptions = Descriptions::default();
+        let mut numbers: HashMap<Name<'a>, usize> = HashMap::new();
+        for sample in messages.iter().flatten() {
+            let place = match places.of(sample) {
+                Ok(place) => place,
+                Err(reason) => {
+                    *sorted.dropped.entry(reason.reason()).or_default() += 1;
+                    self.warn_once(sample, reason.reason());
+                    continue;
+                }
+            };
+            self.note_resource(&place, sample, &descriptions.of(&place, sample), &mut sorted.tell);
+            let metric = match numbers.entry(Name(place.resource_id, metric_name(sample))) {
+                Entry::Occupied(number) => *number.get(),
+                Entry::Vacant(vacant) => {
+                    let known = self.metrics.get(vacant.key()).filter(|known| known.until > now);
+                    sorted.wanted.push(Wanted { sample, place, known });
+                    *vacant.insert(sorted.wanted.len() - 1)
+                }
+            };
+            sorted.placed.push(Placed { sample, metric });
+        }
+        sorted
     }
 
     /// Notes the resource of a sample unless the index was told the same of it before.
-    fn note_resource(
-        &self,
-        found: &Place<'_>,
-        sample: &Sample,
-        resources: &mut BTreeMap<ResourceId, (EnsureResource, u64)>,
-    ) {
-        let hash = xxh3_64(
-            serde_json::to_string(&(
-                found.resource_type,
-                &sample.user_id,
-                &sample.project_id,
-                &*sample.metadata,
-            ))
-            .unwrap_or_default()
-            .as_bytes(),
-        );
-        if self.attributes.get(&found.resource_id) == Some(hash) {
+    fn note_resource(&self, place: &Place<'_>, sample: &Sample, description: &Description, tell: &mut Tell) {
+        let id = place.resource_id;
+        let fingerprint = description.fingerprint(place, sample);
+        if self.told.get(&id) == Some(fingerprint) {
             // A resource that swings back within one batch ends as it was: nothing to tell.
-            resources.remove(&found.resource_id);
-            return;
+            tell.remove(&id);
+        } else if tell.get(&id).is_none_or(|(_, noted)| *noted != Some(fingerprint)) {
+            tell.insert(id, (place.resource(sample, description), Some(fingerprint)));
         }
-        if resources.get(&found.resource_id).is_some_and(|(_, noted)| *noted == hash) {
-            return;
-        }
-        resources.insert(found.resource_id, (found.resource(sample), hash));
     }
 
-    /// Every metric of the batch that exists or could be made to.
-    async fn known(
+    /// Finds every metric of the batch that exists or could be made to.
+    async fn look_up(
         &mut self,
         file: &ResourcesFile,
-        placed: &[Placed<'_>],
-        resources: BTreeMap<ResourceId, (EnsureResource, u64)>,
+        sorted: &mut Sorted<'_>,
         now: Duration,
-        dropped: &mut BTreeMap<&'static str, usize>,
-    ) -> Result<HashMap<EnsureMetric, Known>, IndexError> {
-        let mut known = HashMap::with_capacity(placed.len());
+    ) -> Result<(), IndexError> {
+        let Sorted { placed, wanted, tell, dropped } = sorted;
         let mut missing = Vec::new();
-        let mut seen = HashSet::new();
-        for Placed { metric, .. } in placed {
-            if !seen.insert(metric) {
-                continue;
-            }
-            match self.metrics.get(&(metric.resource_id, metric.name.clone())) {
-                Some(found) if found.until > now => {
-                    known.insert(metric.clone(), found);
-                }
-                _ => missing.push(metric.clone()),
-            }
+        let mut numbers = Vec::new();
+        let mut descriptions = Descriptions::default();
+        for (number, Wanted { sample, place, .. }) in
+            wanted.iter().enumerate().filter(|(_, wanted)| wanted.known.is_none())
+        {
+            // A metric to create needs its resource, even one that was told of before.
+            tell.entry(place.resource_id)
+                .or_insert_with(|| (place.resource(sample, &descriptions.of(place, sample)), None));
+            missing.push(place.metric(sample));
+            numbers.push(number);
         }
-        if missing.is_empty() && resources.is_empty() {
-            return Ok(known);
+        if tell.is_empty() {
+            return Ok(());
         }
-        // A metric to create needs its resource, even one that was told of before.
-        let wanted: BTreeSet<ResourceId> = missing.iter().map(|metric| metric.resource_id).collect();
-        let mut ensure: BTreeMap<ResourceId, (EnsureResource, u64)> = resources;
-        for Placed { sample, metric } in placed {
-            if wanted.contains(&metric.resource_id)
-                && !ensure.contains_key(&metric.resource_id)
-                && let Ok(found) = place(file, sample, &self.creator)
-            {
-                ensure.insert(metric.resource_id, (found.resource(sample), 0));
-            }
-        }
-        self.prepare(file, ensure.values().map(|(resource, _)| resource), &missing).await?;
-        let told: Vec<EnsureResource> = ensure.values().map(|(resource, _)| resource.clone()).collect();
+        self.prepare(file, tell.values().map(|(resource, _)| resource), &missing).await?;
+        let told: Vec<EnsureResource> = tell.values().map(|(resource, _)| resource.clone()).collect();
         let answers = self.index.ensure(Some(&self.creator), &told, &missing, self.clock.now()).await;
         let answers = match answers {
             Ok(answers) => answers,
@@ -178,19 +200,16 @@ impl Resolver {
             // One bad resource must not lose the others: ask for each alone.
             Err(error) => self.ensure_one_by_one(&told, &missing, &error).await?,
         };
-        for (metric, answer) in missing.into_iter().zip(answers) {
+        for ((number, metric), answer) in numbers.into_iter().zip(missing).zip(answers) {
             match answer {
                 Ok(EnsuredMetric { metric: found, policy }) => {
-                    let entry = Known {
-                        metric: found.id,
-                        policy_name: Arc::from(policy.name.as_str()),
-                        until: now + BELIEVED,
-                    };
-                    self.metrics.insert((metric.resource_id, metric.name.clone()), entry.clone());
-                    known.insert(metric, entry);
+                    let policy_name = Arc::from(policy.name.as_str());
+                    let known = Known { metric: found.id, policy_name, until: now + BELIEVED };
+                    self.metrics.insert((metric.resource_id, metric.name), known.clone());
+                    wanted[number].known = Some(known);
                 }
                 Err(error) => {
-                    let samples = placed.iter().filter(|placed| placed.metric == metric).count();
+                    let samples = placed.iter().filter(|placed| placed.metric == number).count();
                     *dropped.entry("no_metric").or_default() += samples;
                     if self.warned.len() < CACHE && self.warned.insert(metric.name.clone()) {
                         tracing::warn!(meter = metric.name, %error, "samples without a metric are dropped");
@@ -198,12 +217,12 @@ impl Resolver {
                 }
             }
         }
-        for (id, (_, hash)) in ensure {
-            if hash != 0 {
-                self.attributes.insert(id, hash);
+        for (id, (_, fingerprint)) in std::mem::take(tell) {
+            if let Some(fingerprint) = fingerprint {
+                self.told.insert(id, fingerprint);
             }
         }
-        Ok(known)
+        Ok(())
     }
 
     async fn ensure_one_by_one(
@@ -282,9 +301,10 @@ impl Resolver {
 
     async fn policies(
         &self,
-        known: &HashMap<EnsureMetric, Known>,
+        wanted: &[Wanted<'_>],
     ) -> Result<HashMap<Arc<str>, Arc<ArchivePolicy>>, IndexError> {
-        let names: HashSet<&Arc<str>> = known.values().map(|known| &known.policy_name).collect();
+        let known = wanted.iter().filter_map(|wanted| wanted.known.as_ref());
+        let names: HashSet<&Arc<str>> = known.map(|known| &known.policy_name).collect();
         let mut policies = HashMap::with_capacity(names.len());
         for name in names {
             if let Some(policy) = self.index.archive_policy(name).await? {
@@ -310,31 +330,32 @@ fn exists(result: Result<(), IndexError>) -> Result<(), IndexError> {
 }
 
 /// One run a metric: of equal timestamps the last arrival stays (nephos.md §3).
-fn runs_of(
+fn batch_of(
     placed: &[Placed<'_>],
-    known: &HashMap<EnsureMetric, Known>,
+    wanted: &[Wanted<'_>],
     policies: &HashMap<Arc<str>, Arc<ArchivePolicy>>,
-    dropped: &mut BTreeMap<&'static str, usize>,
-) -> Vec<Run> {
-    let mut by_metric: HashMap<MetricId, (Arc<ArchivePolicy>, BTreeMap<Timestamp, f64>)> = HashMap::new();
-    for Placed { sample, metric } in placed {
-        let Some(known) = known.get(metric) else { continue };
+    dropped: &mut Dropped,
+) -> Batch {
+    let mut order: Vec<&Placed<'_>> = placed.iter().collect();
+    // Stable: equal timestamps of a metric stay in the order of their arrival.
+    order.sort_by_key(|placed| (placed.metric, placed.sample.timestamp));
+    let mut batch = Batch::with_capacity(wanted.len(), placed.len());
+    for run in order.chunk_by(|one, next| one.metric == next.metric) {
+        let known = run.first().and_then(|first| wanted[first.metric].known.as_ref());
+        // Those without a metric were counted when that was found out.
+        let Some(known) = known else { continue };
         let Some(policy) = policies.get(&known.policy_name) else {
-            *dropped.entry("no_policy").or_default() += 1;
+            *dropped.entry("no_policy").or_default() += run.len();
             continue;
         };
-        by_metric
-            .entry(known.metric)
-            .or_insert_with(|| (Arc::clone(policy), BTreeMap::new()))
-            .1
-            .insert(sample.timestamp, sample.volume.as_f64());
+        let last_arrivals = run
+            .chunk_by(|one, next| one.sample.timestamp == next.sample.timestamp)
+            .filter_map(<[_]>::last)
+            .map(|placed| Measure::new(placed.sample.timestamp, placed.sample.volume.as_f64()));
+        batch.push(known.metric, policy, last_arrivals);
     }
-    by_metric
-        .into_iter()
-        .map(|(metric, (policy, values))| Run {
-            metric,
-            policy,
-            measures: values.into_iter().map(|(timestamp, value)| Measure::new(timestamp, value)).collect(),
-        })
-        .collect()
+    batch
 }
+
+#[cfg(test)]
+mod tests;

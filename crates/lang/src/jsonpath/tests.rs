@@ -206,3 +206,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_path_that_may_look_elsewhere_is_never_taken_for_one_that_stays_under_a_member() {
+    for (path, expected) in [
+        ("m", true),
+        ("m.a", true),
+        ("$.m.a.b[0]", true),
+        ("m['a'].*", true),
+        ("m.(a|(b.c)|d)", true),
+        ("(m.a)|(m.b)", true),
+        ("m.a.`split(-, 0, -1)`", true),
+        ("a", false),
+        ("n.m", false),
+        ("(m.a)|(a)", false),
+        ("(m|n).a", false),
+        ("$..m", false),
+        ("*", false),
+        ("m.`parent`.a", false),
+        ("m.a + volume", false),
+        ("m[?($.volume>0)]", false),
+        ("$", false),
+    ] {
+        if let Ok(path) = Path::parse(path) {
+            assert_eq!(path.looks_only_into("m"), expected, "{}", path.source());
+        } else {
+            assert!(!expected, "{path} does not parse");
+        }
+    }
+}

@@ -90,8 +90,9 @@ fn of_notification(
     let verify = verify.filter(|signer| signer.signs());
     if verify.is_none()
         && let Ok(incoming) = list::<Incoming<'_>>(payload, metering)
-        && let Ok(samples) = incoming.into_iter().map(Sample::try_from).collect()
+        && let Ok(mut samples) = incoming.into_iter().map(Sample::try_from).collect::<Result<Vec<_>, _>>()
     {
+        share_metadata(&mut samples);
         return Ok(SampleMessage { samples, bad: Vec::new() });
     }
     one_by_one(list(payload, metering)?, verify)
@@ -120,7 +121,20 @@ fn one_by_one(items: Vec<&RawValue>, verify: Option<&Signer>) -> Result<SampleMe
             Err(error) => message.bad.push(BadSample { index, error, raw: raw.to_owned() }),
         }
     }
+    share_metadata(&mut message.samples);
     Ok(message)
+}
+
+/// Samples of one reading stand together and say the same of their resource: once is enough.
+fn share_metadata(samples: &mut [Sample]) {
+    let mut samples = samples.iter_mut();
+    let Some(mut before) = samples.next() else { return };
+    for sample in samples {
+        if sample.metadata == before.metadata {
+            sample.metadata = Arc::clone(&before.metadata);
+        }
+        before = sample;
+    }
 }
 
 fn single(raw: &str, verify: Option<&Signer>) -> Result<Sample, SampleError> {

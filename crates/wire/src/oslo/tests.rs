@@ -292,3 +292,19 @@ proptest! {
         prop_assert!(!message.samples.is_empty());
     }
 }
+
+#[test]
+fn neighbours_with_equal_metadata_share_them() {
+    let sample = |name: &str, host: &str| {
+        json!({"counter_name": name, "counter_type": "gauge", "counter_volume": 1, "resource_id": "r",
+            "timestamp": "2026-11-21T00:00:00", "resource_metadata": {"host": host}})
+    };
+    let samples = [sample("a", "one"), sample("b", "one"), sample("c", "two"), sample("d", "one")];
+    let body = json!({"event_type": "telemetry.polling", "payload": {"samples": samples}}).to_string();
+    let read = read_samples(body.as_bytes(), None).unwrap().samples;
+    let shared: Vec<bool> =
+        read.windows(2).map(|pair| Arc::ptr_eq(&pair[0].metadata, &pair[1].metadata)).collect();
+    assert_eq!(shared, [true, false, false]);
+    let hosts: Vec<_> = read.iter().map(|sample| sample.metadata_str("host").unwrap()).collect();
+    assert_eq!(hosts, ["one", "one", "two", "one"]);
+}

@@ -26,6 +26,7 @@ pub mod store;
 #[cfg(any(test, feature = "suite"))]
 pub mod suite;
 
+mod backup;
 mod batch;
 mod bytes;
 mod checkpoint;
@@ -46,6 +47,7 @@ mod runs;
 mod segment;
 mod shard;
 
+pub use backup::{StoreFile, backup};
 pub use bytes::shard_of;
 pub use contract::{
     AppendReport, Batch, Calendar, MetricStore, Resample, Run, RunRef, Series, SeriesPoints, SeriesRequest,

@@ -76,7 +76,8 @@ fn checksum(body: &str) -> String {
     format!("crc32 {:08x}", crc32fast::hash(body.as_bytes()))
 }
 
-fn name_of(number: u64) -> String {
+/// Name of the manifest of a number.
+pub(crate) fn name_of(number: u64) -> String {
     format!("{PREFIX}{number:012}")
 }
 

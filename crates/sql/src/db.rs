@@ -98,6 +98,17 @@ impl Db {
             .map(|reply| reply.affected)
     }
 
+    /// Writes a copy of a SQLite database as it is now to a new file, while others use it. `Refused` for PostgreSQL, which
+    /// has its own tools.
+    pub async fn copy_to(&self, path: &std::path::Path) -> Result<(), SqlError> {
+        let refused = |reason: &str| SqlError::Refused { reason: reason.to_owned() };
+        if self.inner.dialect != Dialect::Sqlite {
+            return Err(refused("only SQLite databases are copied"));
+        }
+        let path = path.to_str().ok_or_else(|| refused("the path is no text"))?;
+        self.execute("VACUUM INTO $1", &[path.into()]).await.map(|_| ())
+    }
+
     /// Runs one writing statement with a `RETURNING` clause as a transaction of its own.
     pub async fn write(&self, sql: impl Into<Sql>, params: &[Value]) -> Result<Vec<Row>, SqlError> {
         self.run(&self.inner.writer, &sql.into(), params, Repeat::IfNothingHappened)

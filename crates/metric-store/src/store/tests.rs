@@ -9,6 +9,7 @@ use super::*;
 use crate::contract::Run;
 use crate::suite::Subject;
 
+mod backup;
 mod model;
 mod remote;
 

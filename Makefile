@@ -31,7 +31,7 @@ test: client ## Install and start what tests need, run every test, print totals
 	@scripts/servers start
 	@scripts/run-tests
 
-servers: ## Start the PostgreSQL and RabbitMQ that tests use
+servers: ## Start the PostgreSQL, RabbitMQ and S3 server that tests use
 	@scripts/servers start && scripts/servers env
 
 lint: fmt-check clippy docs deps-check ## Check format, lints, documentation and dependencies

@@ -11,6 +11,7 @@ pub use crate::location::SecretUrl;
 
 mod backends;
 mod read;
+mod s3;
 mod services;
 
 pub(crate) use read::read;
@@ -84,6 +85,11 @@ impl Service {
     /// Whether it owns shards of the metric store or calls their owner.
     pub const fn uses_store(self) -> bool {
         matches!(self, Self::Collector | Self::Api | Self::AlarmEvaluator)
+    }
+
+    /// Whether it opens shards of the metric store itself.
+    pub const fn owns_shards(self) -> bool {
+        matches!(self, Self::Collector)
     }
 
     /// Whether it speaks on the bus.
@@ -188,8 +194,10 @@ pub struct ClientIdentity {
 /// `[store]`.
 #[derive(Clone, Debug)]
 pub struct StoreSettings {
-    /// `file:<absolute path>`.
+    /// `file:<absolute path>` or `s3://<bucket>/<prefix>`.
     pub url: SecretUrl,
+    /// The server behind an `s3:` URL, and who we are there; absent for other URLs.
+    pub s3: Option<S3Settings>,
     /// Where the owner of shards serves the other processes.
     pub listen: SocketAddr,
     /// The URL others reach `listen` by, without a trailing slash; the listening address if absent.
@@ -206,6 +214,36 @@ pub struct StoreSettings {
     pub tls: Option<ServerTls>,
     /// Certificates for calling an owner.
     pub client_tls: ClientTls,
+}
+
+impl StoreSettings {
+    /// Whether several collectors can share it.
+    pub fn is_shared(&self) -> bool {
+        self.shared || self.url.scheme() == "s3"
+    }
+}
+
+/// An S3-compatible server.
+#[derive(Clone, Debug)]
+pub struct S3Settings {
+    /// Name of the bucket.
+    pub bucket: String,
+    /// Begins the names of all objects; may be empty.
+    pub prefix: String,
+    /// URL of the server, without a trailing slash; that of Amazon if absent.
+    pub endpoint: Option<String>,
+    /// Region of the bucket.
+    pub region: String,
+    /// Whether an `http:` endpoint is fine.
+    pub allow_http: bool,
+    /// Name of the key that requests are signed with.
+    pub access_key_id: String,
+    /// The key.
+    pub secret_access_key: SecretString,
+    /// Authorities to trust besides the system's, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// Bytes of the store's files kept in memory.
+    pub cache: u64,
 }
 
 /// `[api]`.

@@ -16,6 +16,10 @@ mod fs;
 mod local;
 mod object;
 mod place;
+#[cfg(test)]
+pub(crate) mod sim;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use local::LocalDisk;
 pub use object::{ObjectPlace, S3Options};

@@ -23,7 +23,7 @@ pub(super) const BUS: Schemes =
     Schemes { known: &["in-process", "amqp", "amqps"], later: &["kafka", "rabbit"] };
 pub(super) const STATE: Schemes =
     Schemes { known: &["memory", "sqlite", "postgres"], later: &["redis", "rediss"] };
-pub(super) const STORE: Schemes = Schemes { known: &["file"], later: &["s3", "gs", "az"] };
+pub(super) const STORE: Schemes = Schemes { known: &["file", "s3"], later: &["gs", "az"] };
 
 /// A section with `url` and the certificates of a client.
 pub(super) struct Backend {
@@ -91,6 +91,7 @@ fn check(ledger: &Ledger, text: &str, schemes: &Schemes, origin: &Origin) -> Res
         }
         "in-process" | "memory" => Err(format!("nothing may follow {scheme}:")),
         "sqlite" | "file" => local(ledger, &scheme, text, origin),
+        "s3" => bucket(text),
         _ => remote(&format!("{scheme}:{rest}")),
     }
 }
@@ -116,6 +117,26 @@ fn remote(text: &str) -> Result<SecretUrl, String> {
     let socket = url.query_pairs().any(|(name, _)| name == "host");
     if url.host_str().is_none_or(str::is_empty) && !(url.scheme() == "postgres" && socket) {
         return Err("the URL has no host".to_owned());
+    }
+    Ok(SecretUrl::new(text))
+}
+
+/// `s3://bucket` or `s3://bucket/prefix`.
+fn bucket(text: &str) -> Result<SecretUrl, String> {
+    let url = Url::parse(text).map_err(|error| format!("not a URL: {error}"))?;
+    if !text.contains("://") || url.host_str().is_none_or(str::is_empty) {
+        return Err("expected s3://bucket or s3://bucket/prefix".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(
+            "keys have no place in this URL: set store.access_key_id and store.secret_access_key_file"
+                .to_owned(),
+        );
+    }
+    if url.port().is_some() || url.query().is_some() {
+        return Err(
+            "a port or parameters have no place in this URL: set store.endpoint and store.region".to_owned()
+        );
     }
     Ok(SecretUrl::new(text))
 }

@@ -10,6 +10,7 @@ use secrecy::SecretString;
 
 use super::backends::{self, STORE};
 use super::read::{hidden_default, secret, server_tls};
+use super::s3;
 use super::{
     ApiSettings, ArchivePolicySettings, AuthMode, CollectorSettings, CorsSettings, EvaluatorSettings,
     HypervisorSettings, LogFormat, LogSettings, Mode, Namespace, NotificationSettings, NotifierSettings,
@@ -114,8 +115,10 @@ pub(super) fn store(
         Mode::Embedded => 1,
         Mode::Distributed(_) => 16,
     };
+    let s3 = s3::read(ledger, &mut section, &url, mode);
     let settings = StoreSettings {
         url,
+        s3,
         listen: section.value(ledger, "listen", &Listen, loopback(8051)),
         advertise: section.optional(ledger, "advertise", &HttpUrl),
         token: secret(ledger, &mut section, ("token", "token_file")).map(|(token, _)| token),

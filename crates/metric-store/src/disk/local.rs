@@ -165,7 +165,13 @@ impl<F: Fs> Disk for LocalDisk<F> {
         }
         self.sync_folder()?;
         let (fs, folder) = (Arc::clone(&self.fs), self.folder.clone());
-        Ok(Box::new(LocalLog { fs, folder, path, file, len: 0, torn: false, over: false, succession }))
+        let log = LocalLog { fs, folder, path, file, len: 0, torn: false, over: false, succession };
+        // A new owner that came before did not see this log.
+        if log.taken_over()? {
+            remove(self.fs.as_ref(), &log.path)?;
+            return Err(StoreError::NoOwner { retry_after: RETRY_AFTER });
+        }
+        Ok(Box::new(log))
     }
 
     fn fence(&self, name: &str) -> Result<(), StoreError> {

@@ -29,6 +29,8 @@ mod blob;
 mod bucket;
 mod log;
 mod s3;
+#[cfg(test)]
+pub(super) mod tests;
 mod upload;
 
 pub use s3::S3Options;
@@ -91,6 +93,18 @@ impl ObjectDisk {
 
     fn parts(&self, name: &str) -> Result<Parts, StoreError> {
         Parts::list(&self.bucket, self.key(name))
+    }
+
+    /// Whether another process created a manifest after ours.
+    fn taken_over(&self, succession: &dyn Succession) -> Result<bool, StoreError> {
+        for ahead in 1.. {
+            match self.read(&succession.manifest(ahead))? {
+                Some(manifest) if succession.is_ours(&manifest) => {}
+                Some(_) => return Ok(true),
+                None => break,
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -158,12 +172,14 @@ impl Disk for ObjectDisk {
         })
     }
 
-    fn log(&self, name: &str, _succession: Arc<dyn Succession>) -> Result<Box<dyn LogFile>, StoreError> {
-        // The first object only says that there is a log. Where the next owner was quicker, its fence is there.
+    fn log(&self, name: &str, succession: Arc<dyn Succession>) -> Result<Box<dyn LogFile>, StoreError> {
         let log = ObjectLog::new(Arc::clone(&self.bucket), self.key(name));
-        match log.start()? {
-            Put::Done => Ok(Box::new(log)),
-            Put::Taken { .. } => Err(StoreError::NoOwner { retry_after: RETRY_AFTER }),
+        // The first object only says that there is a log. A new owner creates its manifest before it looks for logs:
+        // either it finds this one and fences it, or its manifest is found here.
+        if log.start()? == Put::Done && !self.taken_over(succession.as_ref())? {
+            Ok(Box::new(log))
+        } else {
+            Err(StoreError::NoOwner { retry_after: RETRY_AFTER })
         }
     }
 

@@ -13,6 +13,11 @@ pub enum Place {
     Folder(PathBuf),
     /// In an object store.
     Object(ObjectPlace),
+    /// On a simulated file system.
+    #[cfg(test)]
+    #[doc(hidden)]
+    #[allow(private_interfaces)]
+    Simulated(super::sim::SimFs),
 }
 
 impl Place {
@@ -21,6 +26,8 @@ impl Place {
         Ok(match self {
             Self::Folder(folder) => Arc::new(LocalDisk::open(folder.clone())?),
             Self::Object(place) => place.disk(None),
+            #[cfg(test)]
+            Self::Simulated(fs) => simulated(fs, "")?,
         })
     }
 
@@ -30,8 +37,16 @@ impl Place {
         Ok(match self {
             Self::Folder(folder) => Arc::new(LocalDisk::open(folder.join(name))?),
             Self::Object(place) => place.disk(Some(&name)),
+            #[cfg(test)]
+            Self::Simulated(fs) => simulated(fs, &name)?,
         })
     }
+}
+
+#[cfg(test)]
+fn simulated(fs: &super::sim::SimFs, name: &str) -> Result<Arc<dyn Disk>, StoreError> {
+    let folder = std::path::Path::new("/store").join(name);
+    Ok(Arc::new(LocalDisk::on(Arc::new(fs.clone()), folder)?))
 }
 
 impl From<PathBuf> for Place {

@@ -14,6 +14,8 @@ use crate::options::RETRY_AFTER;
 
 /// Objects read at once.
 const READS: usize = 16;
+/// How far before a writer a fence is put first when it is too quick.
+const AHEAD: u64 = 16;
 
 fn part(log: &Path, number: u64) -> Path {
     log.clone().join(format!("{number:08}"))
@@ -95,27 +97,32 @@ impl Parts {
         self.found.into_iter().map(|(_, object)| object.location).collect()
     }
 
+    /// How many there are without a gap, and whether the last of them is a fence. Nothing is appended behind that.
+    fn appended(&self) -> (usize, bool) {
+        for (expected, (number, object)) in self.found.iter().enumerate() {
+            if *number != expected as u64 {
+                return (expected, false);
+            }
+            if *number > 0 && object.size == 0 {
+                return (expected + 1, true);
+            }
+        }
+        (self.found.len(), false)
+    }
+
     /// Their contents one after the other; `None` if there is no such log.
     pub(super) fn read(self, bucket: &Bucket) -> Result<Option<Vec<u8>>, StoreError> {
         if self.found.is_empty() {
             return Ok(None);
         }
-        if let Some((expected, (_, object))) =
-            (0..).zip(&self.found).find(|(expected, (number, _))| expected != number)
-        {
+        let (count, _) = self.appended();
+        let (appended, behind) = self.found.split_at(count);
+        if let Some((_, object)) = behind.iter().find(|(_, object)| object.size > 0) {
             let path = bucket.describe(&object.location);
-            return Err(StoreError::Damaged {
-                path,
-                reason: format!("object {expected} before it is missing"),
-            });
+            return Err(StoreError::Damaged { path, reason: format!("object {count} before it is missing") });
         }
-        let keys: Vec<Path> = self
-            .found
-            .iter()
-            .filter(|(_, object)| object.size > 0)
-            .map(|(_, object)| object.location.clone())
-            .collect();
-        let size: u64 = self.found.iter().map(|(_, object)| object.size).sum();
+        let keys: Vec<Path> = appended.iter().map(|(_, object)| object.location.clone()).collect();
+        let size: u64 = appended.iter().map(|(_, object)| object.size).sum();
         let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
         // So many at once that a call stays short.
         for keys in keys.chunks(READS * 8) {
@@ -134,19 +141,33 @@ impl Parts {
 
     /// Puts an empty object where the next append would go, so that none succeeds any more.
     pub(super) fn fence(&self, bucket: &Bucket) -> Result<(), StoreError> {
-        let mut next = match self.found.last() {
-            // Nothing is appended behind an empty object, but the first, which is always one.
-            Some((number, last)) if *number > 0 && last.size == 0 => return Ok(()),
-            Some((number, _)) => number + 1,
-            None => 0,
-        };
-        loop {
-            let key = part(&self.log, next);
-            match put_new(bucket, &key, Bytes::new(), &new_mark()) {
-                Ok(Put::Done) => return Ok(()),
-                Ok(Put::Taken { .. }) => next += 1,
-                Err(error) => return Err(bucket.failed("create", &key)(error)),
+        let (count, fenced) = self.appended();
+        // Whoever starts a log now finds out by the manifest.
+        if count == 0 || fenced {
+            return Ok(());
+        }
+        let mut next = count as u64;
+        if self.put_fence(bucket, next)? {
+            return Ok(());
+        }
+        // The writer is quick: stop it well ahead, then close the gap in between.
+        let mut ahead = AHEAD;
+        while !self.put_fence(bucket, next + ahead)? {
+            next += ahead;
+            ahead *= 2;
+        }
+        for number in next + 1..next + ahead {
+            if self.put_fence(bucket, number)? {
+                break;
             }
         }
+        Ok(())
+    }
+
+    /// False if an append was quicker.
+    fn put_fence(&self, bucket: &Bucket, number: u64) -> Result<bool, StoreError> {
+        let key = part(&self.log, number);
+        let put = put_new(bucket, &key, Bytes::new(), &new_mark());
+        Ok(put.map_err(bucket.failed("create", &key))? == Put::Done)
     }
 }

@@ -374,6 +374,26 @@ pub trait ResourceIndex: Send + Sync + Debug {
     ) -> Result<Vec<Result<EnsuredMetric, IndexError>>, IndexError>;
 }
 
+/// What measures need to know of the metrics that they belong to.
+#[derive(Clone, Debug, Default)]
+pub struct KnownMetrics {
+    /// For each id asked for, in order, its place in `kinds`; `None` if there is no such live metric.
+    pub metrics: Vec<Option<usize>>,
+    /// What many metrics share stands here once.
+    pub kinds: Vec<MetricKind>,
+}
+
+/// Who may do something to a metric, and how it is kept.
+#[derive(Clone, Debug)]
+pub struct MetricKind {
+    /// Creator string of the metric.
+    pub creator: Option<Arc<str>>,
+    /// Project of its resource.
+    pub project_id: Option<Arc<str>>,
+    /// Its policy as it is now.
+    pub policy: Arc<ArchivePolicy>,
+}
+
 /// Metrics.
 #[async_trait]
 pub trait MetricIndex: Send + Sync + Debug {
@@ -385,6 +405,12 @@ pub trait MetricIndex: Send + Sync + Debug {
     async fn metric(&self, id: MetricId) -> Result<Option<Metric>, IndexError>;
     /// The live metric of that name on a resource.
     async fn resource_metric(&self, resource: ResourceId, name: &str) -> Result<Option<Metric>, IndexError>;
+    /// Creators, projects and policies of live metrics, from memory where they were asked for before: what this process
+    /// has changed shows at once, what another has changed within a second (five if the database is slow to answer).
+    async fn known_metrics(&self, ids: &[MetricId]) -> Result<KnownMetrics, IndexError>;
+    /// Live metrics by resource and name, in the order asked for; from memory like [`known_metrics`](Self::known_metrics).
+    async fn known_by_name(&self, places: &[(ResourceId, &str)])
+    -> Result<Vec<Option<MetricId>>, IndexError>;
     /// Hides a live metric; `NotFound`. Its row stays until [`expunge_metrics`](Self::expunge_metrics).
     async fn delete_metric(&self, id: MetricId) -> Result<(), IndexError>;
     /// Ids of up to `limit` deleted metrics whose data the janitor must remove from the store.

@@ -14,6 +14,16 @@ pub(crate) fn catalogue_loaded() {
     counter!("nephos_index_catalogue_loads_total").increment(1);
 }
 
+/// Metrics were taken into memory.
+pub(crate) fn known_loaded(number: usize) {
+    counter!("nephos_index_known_metrics_loads_total").increment(number as u64);
+}
+
+/// Metrics in memory have changed.
+pub(crate) fn known_forgotten(number: usize) {
+    counter!("nephos_index_known_metrics_changes_total").increment(number as u64);
+}
+
 /// Objects were created.
 pub(crate) fn created(what: &'static str, number: usize) {
     counter!("nephos_index_created_total", "what" => what).increment(number as u64);

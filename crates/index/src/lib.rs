@@ -5,7 +5,8 @@
 //!
 //! *Reads* are one statement each: a listing brings every resource's metrics along, and pages are found by the key of
 //! the row before them (`page`), never by counting. *Writes* are one transaction each. What is needed at every turn
-//! and changes rarely (policies, rules, types) is kept for at most a second (`catalog`).
+//! and changes rarely (policies, rules, types) is kept for at most a second (`catalog`). Creators and policies of metrics are kept until they
+//! change, which a log of changes tells to all processes (`known`).
 
 mod alarms;
 mod catalog;
@@ -13,6 +14,7 @@ mod codec;
 pub mod contract;
 mod defaults;
 mod instrument;
+mod known;
 mod metrics;
 mod page;
 mod policies;
@@ -23,8 +25,9 @@ mod types;
 
 pub use contract::{
     AlarmFilter, AlarmIndex, AlarmTransition, ChangeFilter, EnsureMetric, EnsureResource, EnsuredMetric,
-    Index, IndexError, MetricFilter, MetricIndex, NewMetric, NewResource, OutboxItem, OutboxResult, Page,
-    PolicyIndex, PolicyRule, ResourceIndex, ResourceMetrics, ResourceUpdate, SortKey, Transition, TypeChange,
+    Index, IndexError, KnownMetrics, MetricFilter, MetricIndex, MetricKind, NewMetric, NewResource,
+    OutboxItem, OutboxResult, Page, PolicyIndex, PolicyRule, ResourceIndex, ResourceMetrics, ResourceUpdate,
+    SortKey, Transition, TypeChange,
 };
 pub use defaults::Defaults;
 pub use sql_index::SqlIndex;

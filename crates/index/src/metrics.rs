@@ -8,8 +8,9 @@ use nephos_model::{Metric, MetricId, ResourceId};
 use nephos_sql::{Constraint, Kind, Row, SqlError, Tx, Value};
 use uuid::Uuid;
 
-use crate::contract::{IndexError, MetricFilter, MetricIndex, NewMetric, Page};
+use crate::contract::{IndexError, KnownMetrics, MetricFilter, MetricIndex, NewMetric, Page};
 use crate::instrument;
+use crate::known;
 use crate::page::{Column, Order};
 use crate::query::Conditions;
 use crate::sql_index::{SqlIndex, WriteError};
@@ -50,6 +51,7 @@ pub(crate) fn values(metric: &Metric) -> Vec<Value> {
 
 /// Hides the live metrics that fit `condition` on `$1`; they come back as they were.
 pub(crate) async fn bury(tx: &mut Tx<'_>, condition: &str, value: Value) -> Result<Vec<Metric>, WriteError> {
+    known::note(tx, condition, value.clone()).await?;
     let rows = tx.read(format!("DELETE FROM metric WHERE {condition} RETURNING {COLUMNS}"), &[value]).await?;
     let metrics = rows.into_iter().map(metric).collect::<Result<Vec<_>, _>>()?;
     tx.insert("deleted_metric", &TABLE, metrics.iter().map(values).collect(), "").await?;
@@ -133,9 +135,21 @@ impl MetricIndex for SqlIndex {
         Ok(self.db.read_one(sql, &[resource.0.into(), name.into()]).await?.map(metric).transpose()?)
     }
 
+    async fn known_metrics(&self, ids: &[MetricId]) -> Result<KnownMetrics, IndexError> {
+        self.know(ids).await
+    }
+
+    async fn known_by_name(
+        &self,
+        places: &[(ResourceId, &str)],
+    ) -> Result<Vec<Option<MetricId>>, IndexError> {
+        self.know_named(places).await
+    }
+
     async fn delete_metric(&self, id: MetricId) -> Result<(), IndexError> {
         let buried =
             self.db.transaction(|tx| Box::pin(async move { bury(tx, "id = $1", id.0.into()).await })).await?;
+        self.known.changed();
         if buried.is_empty() { Err(IndexError::not_found("metric", id)) } else { Ok(()) }
     }
 
@@ -151,7 +165,7 @@ impl MetricIndex for SqlIndex {
         let sql =
             format!("DELETE FROM deleted_metric WHERE {}", self.db.dialect().any_of("id", 1, Kind::Bytes));
         self.db.execute(sql, &[ids]).await?;
-        Ok(())
+        self.known.trim().await
     }
 
     async fn count_metrics(&self) -> Result<u64, IndexError> {

@@ -10,12 +10,14 @@ use nephos_sql::{Constraint, Db, SqlError, pending};
 use crate::catalog::Catalogue;
 use crate::contract::{Index, IndexError};
 use crate::instrument;
+use crate::known::Known;
 
-/// The index on SQLite or PostgreSQL. Clones share connections and the catalogue of policies, rules and types.
+/// The index on SQLite or PostgreSQL. Clones share connections and what is kept in memory.
 #[derive(Clone, Debug)]
 pub struct SqlIndex {
     pub(crate) db: Db,
     pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) known: Arc<Known>,
 }
 
 impl SqlIndex {
@@ -26,8 +28,9 @@ impl SqlIndex {
             let reason = format!("schema is not current, missing {}", missing.join(", "));
             return Err(IndexError::Database { reason });
         }
-        let catalogue = Arc::new(Catalogue::new(db.clone(), clock));
-        Ok(Self { db, catalogue })
+        let catalogue = Arc::new(Catalogue::new(db.clone(), Arc::clone(&clock)));
+        let known = Arc::new(Known::new(db.clone(), clock));
+        Ok(Self { db, catalogue, known })
     }
 }
 

@@ -7,6 +7,8 @@ mod alarms;
 mod ensure;
 #[path = "contract/fixture.rs"]
 mod fixture;
+#[path = "contract/known.rs"]
+mod known;
 #[path = "contract/metrics.rs"]
 mod metrics;
 #[path = "contract/outbox.rs"]
@@ -73,6 +75,14 @@ suite! {
         deleted_metrics_are_hidden_and_wait_for_their_expunging,
         policies_deleted_by_others_are_noticed,
         racing_creators_of_one_name_have_one_winner;
+    known:
+        known_metrics_are_told_in_the_order_asked_for,
+        what_this_process_changes_shows_at_once,
+        what_others_change_shows_within_a_second,
+        metrics_are_known_by_their_places,
+        a_change_that_commits_after_others_were_seen_is_not_missed,
+        changes_are_kept_for_an_hour,
+        without_a_database_nothing_is_claimed_to_be_known_for_long;
     resources:
         resources_are_created_with_their_metrics,
         creation_errors_leave_nothing_behind,

@@ -84,6 +84,30 @@ impl Batch {
         self.close(metric, policy, before);
     }
 
+    /// Takes columns of equal length as they are; `runs` tells for each run, in order, its metric, its policy and where
+    /// its measures end. What no run claims is left out.
+    pub fn from_columns<'a>(
+        mut timestamps: Vec<Timestamp>,
+        mut values: Vec<f64>,
+        runs: impl ExactSizeIterator<Item = (MetricId, &'a Arc<ArchivePolicy>, usize)>,
+    ) -> Self {
+        let len = timestamps.len().min(values.len());
+        let mut batch = Self { heads: Vec::with_capacity(runs.len()), ..Self::default() };
+        let mut start = 0;
+        for (metric, policy, end) in runs {
+            let end = end.min(len);
+            if end > start {
+                let policy = batch.number_of(policy);
+                let end = u32::try_from(end).unwrap_or(u32::MAX);
+                batch.heads.push(RunHead { metric, policy, end });
+                start = end as usize;
+            }
+        }
+        timestamps.truncate(start);
+        values.truncate(start);
+        Self { timestamps, values, ..batch }
+    }
+
     fn close(&mut self, metric: MetricId, policy: &Arc<ArchivePolicy>, before: usize) {
         if self.timestamps.len() > before {
             let policy = self.number_of(policy);
@@ -243,6 +267,23 @@ mod tests {
         let expected = [(first, "a", vec![1.0, 2.0]), (second, "b", vec![3.0]), (first, "a", vec![4.0])];
         assert_eq!(seen, expected.map(|(metric, name, values)| (metric, name.to_owned(), values)));
         assert_eq!((batch.policies().len(), batch.len(), batch.run_count()), (2, 4, 3));
+    }
+
+    #[test]
+    fn columns_are_taken_as_they_are() {
+        let ids: Vec<MetricId> = (0..4).map(|_| MetricId::random()).collect();
+        let (a, b) = (policy("a"), policy("b"));
+        let times: Vec<Timestamp> = (0..5).map(Timestamp::from_secs).collect();
+        let runs = [(ids[0], &a, 2), (ids[1], &b, 2), (ids[2], &b, 3), (ids[3], &a, 4)];
+        let batch = Batch::from_columns(times, vec![0.0, 1.0, 2.0, 3.0, 4.0], runs.into_iter());
+        let mut pushed = Batch::default();
+        for (metric, policy, values) in
+            [(ids[0], &a, &[0.0, 1.0][..]), (ids[2], &b, &[2.0]), (ids[3], &a, &[3.0])]
+        {
+            let at = |value: &f64| Measure::new(Timestamp::from_secs(*value as i64), *value);
+            pushed.push(metric, policy, values.iter().map(at));
+        }
+        assert_eq!(format!("{batch:?}"), format!("{pushed:?}"));
     }
 
     #[test]

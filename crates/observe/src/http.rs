@@ -12,9 +12,9 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::Listener;
+use axum::serve::{Listener, ListenerExt as _};
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
@@ -56,12 +56,19 @@ pub async fn serve(
     drain: Duration,
 ) -> std::io::Result<()> {
     match tls {
-        None => serve_on(listener, router, shutdown, drain).await,
+        None => {
+            serve_on(listener.tap_io(|stream: &mut TcpStream| at_once(stream)), router, shutdown, drain).await
+        }
         Some(config) => {
             let listener = TlsListener::start(listener, TlsAcceptor::from(config), &shutdown)?;
             serve_on(listener, router, shutdown, drain).await
         }
     }
+}
+
+/// Small answers go out at once instead of waiting to be joined by more. A socket that refuses this works without.
+fn at_once(stream: &TcpStream) {
+    let _slower = stream.set_nodelay(true);
 }
 
 async fn serve_on<L>(listener: L, router: Router, shutdown: Shutdown, drain: Duration) -> std::io::Result<()>
@@ -105,7 +112,6 @@ async fn render(State(endpoints): State<Arc<Endpoints>>) -> Response {
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
 
     use super::*;
 

@@ -38,7 +38,10 @@ macro_rules! migration {
 
 /// Archive policies, resources, metrics, alarms and the outbox.
 pub const INDEX: MigrationSet =
-    MigrationSet { name: "index", migrations: &[migration!("index", 1, "0001_index")] };
+    MigrationSet {
+        name: "index",
+        migrations: &[migration!("index", 1, "0001_index"), migration!("index", 2, "0002_metric_change")],
+    };
 
 /// Membership, leases and transformer state.
 pub const COORDINATION: MigrationSet =

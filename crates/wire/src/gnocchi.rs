@@ -5,6 +5,8 @@ pub mod id;
 pub mod invalid;
 pub mod json;
 pub mod measures;
+pub mod points;
+pub mod scan;
 pub mod time;
 pub mod timespan;
 

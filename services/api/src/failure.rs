@@ -247,10 +247,10 @@ fn log(failure: &Failure) {
     }
 }
 
-/// Gives a response that carries a [`Refusal`] the body that `accept` asks for.
-pub fn render(mut response: Response, accept: &Accept) -> Response {
+/// Gives a response that carries a [`Refusal`] the body that the `Accept` headers ask for.
+pub fn render(mut response: Response, accept: &[HeaderValue]) -> Response {
     let Some(refusal) = response.extensions_mut().remove::<Refusal>() else { return response };
-    let (content_type, body) = body(&refusal, accept);
+    let (content_type, body) = body(&refusal, &Accept::read(accept));
     // The router noted the length of the body that this one replaces.
     response.headers_mut().remove(CONTENT_LENGTH);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -124,6 +124,9 @@ impl SqlIndex {
         }
         let others =
             self.db.transaction(|tx| Box::pin(async move { write_all(tx, work, wanted).await })).await?;
+        if !work.change.is_empty() {
+            self.known.changed();
+        }
         instrument::created("resource", work.create.len());
         instrument::created("metric", work.metrics.len());
         match others {

@@ -10,6 +10,7 @@ use super::read::complete;
 use crate::codec;
 use crate::contract::{IndexError, NewResource, ResourceMetrics, ResourceUpdate};
 use crate::instrument;
+use crate::known;
 use crate::metrics::{TABLE as METRIC_COLUMNS, bury, values as metric_values};
 use crate::sql_index::{SqlIndex, WriteError};
 use crate::types::GENERIC;
@@ -102,6 +103,9 @@ pub(super) async fn revise(
         &[old.id.0.into(), now.into()],
     )
     .await?;
+    if new.project_id != old.values.project_id {
+        known::note(tx, "resource_id = $1", old.id.0.into()).await?;
+    }
     tx.execute(
         "UPDATE resource SET next_revision = next_revision + 1, revision_start = $2, user_id = $3, project_id = $4,
              started_at = $5, ended_at = $6, attributes = $7
@@ -183,6 +187,7 @@ impl SqlIndex {
             let mut resource = fresh(new);
             match self.insert_planned(&resource, &plan).await {
                 Ok(()) => {
+                    self.known.changed();
                     instrument::created("resource", 1);
                     instrument::created("metric", plan.create.len());
                     resource.metrics = plan.ids().collect();
@@ -234,7 +239,10 @@ impl SqlIndex {
                 None => None,
             };
             match self.change_planned(resource_type, id, update, plan.as_ref()).await {
-                Ok(()) => break,
+                Ok(()) => {
+                    self.known.changed();
+                    break;
+                }
                 Err(error) if error.is_missing_reference() && !stale => {
                     stale = true;
                     self.catalogue.changed();
@@ -267,6 +275,7 @@ impl SqlIndex {
                     if update.append_metrics {
                         refuse_clashes(tx, id, plan).await?;
                     } else {
+                        known::note(tx, "resource_id = $1", id.0.into()).await?;
                         tx.execute(
                             "UPDATE metric SET resource_id = NULL WHERE resource_id = $1",
                             &[id.0.into()],
@@ -295,6 +304,7 @@ impl SqlIndex {
                 })
             })
             .await?;
+        self.known.changed();
         Ok(buried.into_iter().map(|metric| metric.id).collect())
     }
 }
@@ -363,6 +373,7 @@ async fn give(
     plan: &Plan,
 ) -> Result<(), WriteError> {
     for (name, id) in &plan.attach {
+        known::note(tx, "id = $1", id.0.into()).await?;
         let attached = tx
             .execute(
                 "UPDATE metric SET resource_id = $1, name = $2

@@ -118,7 +118,10 @@ async fn busy_day(index: &SqlIndex) {
     });
     let (ensured, metrics) = (ensured.collect::<Vec<_>>(), metrics.collect::<Vec<_>>());
     index.ensure(None, &ensured, &metrics, at(500)).await.unwrap();
+    index.known_by_name(&[(rid(1), "cpu"), (rid(2), "cpu")]).await.unwrap();
+    index.known_metrics(&[loose.id, created.metrics["cpu"]]).await.unwrap();
     index.delete_metric(loose.id).await.unwrap();
+    index.known_metrics(&[created.metrics["cpu"]]).await.unwrap();
     index.delete_resource("instance", rid(1)).await.unwrap();
     index.deleted_metrics(100).await.unwrap();
     index.expunge_metrics(&[loose.id]).await.unwrap();

@@ -52,6 +52,7 @@ async fn accept_all(
         let Ok(place) = sender.clone().reserve_owned().await else { return };
         match listener.accept().await {
             Ok((stream, peer)) => {
+                super::at_once(&stream);
                 let handshake = acceptor.accept(stream);
                 tokio::spawn(async move {
                     match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {

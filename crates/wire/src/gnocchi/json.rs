@@ -30,16 +30,42 @@ pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, serde_json::E
     Ok(out)
 }
 
-/// Appends a float; what JSON has no number for becomes a bare word.
+/// Appends a float in the fewest digits that read back as it; what JSON has no number for becomes a bare word.
+#[inline]
 pub fn push_float(out: &mut Vec<u8>, value: f64) {
-    if value.is_nan() {
+    if value.abs() < WHOLE && value.trunc() == value {
+        push_whole(out, value);
+    } else if value.is_finite() {
+        out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
+    } else if value.is_nan() {
         out.extend_from_slice(b"NaN");
-    } else if value.is_infinite() {
-        out.extend_from_slice(if value > 0.0 { b"Infinity" } else { b"-Infinity" });
     } else {
-        // Writing a finite float to memory cannot fail.
-        let _ok = serde_json::to_writer(out, &value);
+        out.extend_from_slice(if value > 0.0 { b"Infinity" } else { b"-Infinity" });
     }
+}
+
+/// Below this, the digits of a whole number are those of the integer.
+const WHOLE: f64 = 1e15;
+
+/// Appends a whole number below [`WHOLE`].
+#[inline]
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn push_whole(out: &mut Vec<u8>, value: f64) {
+    let mut text = *b"-000000000000000.0";
+    let mut left = value.abs() as u64;
+    let mut start = text.len() - 2;
+    for (at, digit) in text.iter_mut().enumerate().rev().skip(2) {
+        *digit = b'0' + (left % 10) as u8;
+        left /= 10;
+        start = at;
+        if left == 0 {
+            break;
+        }
+    }
+    if value.is_sign_negative() {
+        out.push(b'-');
+    }
+    out.extend_from_slice(text.get(start..).unwrap_or_default());
 }
 
 /// `body` with every bare `NaN`, `Infinity` and `-Infinity` turned into text, if there is any: Python's JSON has these
@@ -126,6 +152,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn floats_are_written_as_json_writes_them(value in any::<f64>(), whole in any::<i64>(), shift in 0..64) {
+            for value in [value, (whole >> shift) as f64, (whole >> shift) as f64 / 1e3, -0.0, 1e15, 999_999_999_999_999.0] {
+                let mut out = Vec::new();
+                push_float(&mut out, value);
+                if value.is_finite() {
+                    prop_assert_eq!(out, serde_json::to_vec(&value).unwrap());
+                }
+            }
+        }
+
         #[test]
         fn quoting_never_panics(body in proptest::collection::vec(any::<u8>(), 0..64)) {
             let _either = quote_bare_words(&body);

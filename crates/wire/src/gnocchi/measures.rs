@@ -1,14 +1,14 @@
-//! Measures as clients post and read them (metrics-api §5.1, §5.2, §5.3).
+//! Measures as clients post them (metrics-api §5.1, §5.2): everything that may come, and what is wrong with it.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use nephos_model::{Granularity, Measure, Timestamp};
+use nephos_model::{Measure, Timestamp};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::json::{push_float, quote_bare_words};
-use super::time::{self, TimestampError, TimestampKind, push_seconds};
+use super::json::quote_bare_words;
+use super::time::{self, TimestampError, TimestampKind};
 
 /// Why a body of measures is refused. The texts are those of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -365,61 +365,6 @@ impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for MaybeObject<Entries<
             }
         }
         deserializer.deserialize_any(EntriesVisitor(std::marker::PhantomData))
-    }
-}
-
-/// The middle element of the tuples of a series.
-#[derive(Clone, Copy, Debug)]
-pub enum Width {
-    /// Seconds.
-    Seconds(Granularity),
-    /// Letter of a calendar group.
-    Letter(&'static str),
-}
-
-/// Writes `[[timestamp, width, value], …]`, series by series.
-#[derive(Debug)]
-pub struct SeriesWriter {
-    out: Vec<u8>,
-}
-
-impl SeriesWriter {
-    /// An empty list, with room for `points`.
-    pub fn with_capacity(points: usize) -> Self {
-        let mut out = Vec::with_capacity(2 + points * 52);
-        out.push(b'[');
-        Self { out }
-    }
-
-    /// Appends points of one width.
-    pub fn push(&mut self, width: Width, points: impl Iterator<Item = (Timestamp, f64)>) {
-        let mut middle = Vec::with_capacity(16);
-        middle.extend_from_slice(b"\", ");
-        match width {
-            Width::Seconds(granularity) => push_float(&mut middle, granularity.as_secs_f64()),
-            Width::Letter(letter) => {
-                middle.push(b'"');
-                middle.extend_from_slice(letter.as_bytes());
-                middle.push(b'"');
-            }
-        }
-        middle.extend_from_slice(b", ");
-        for (timestamp, value) in points {
-            if self.out.len() > 1 {
-                self.out.extend_from_slice(b", ");
-            }
-            self.out.extend_from_slice(b"[\"");
-            push_seconds(&mut self.out, timestamp);
-            self.out.extend_from_slice(&middle);
-            push_float(&mut self.out, value);
-            self.out.push(b']');
-        }
-    }
-
-    /// The JSON text.
-    pub fn finish(mut self) -> Vec<u8> {
-        self.out.push(b']');
-        self.out
     }
 }
 

@@ -95,15 +95,21 @@ impl Cursor<'_> {
     }
 
     /// Nanoseconds of a fraction; digits beyond the ninth are cut.
+    #[inline]
     fn fraction(&mut self) -> Option<i64> {
-        let count = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let (digits, rest) = self.0.split_at_checked(count)?;
-        if digits.is_empty() {
-            return None;
+        let (mut nanos, mut place) = (0, 1_000_000_000);
+        let mut count = 0;
+        for byte in self.0 {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                break;
+            }
+            place /= 10;
+            nanos += i64::from(digit) * place;
+            count += 1;
         }
-        self.0 = rest;
-        let padded = digits.iter().copied().chain(std::iter::repeat(b'0')).take(9);
-        Some(padded.fold(0, |value, digit| value * 10 + i64::from(digit - b'0')))
+        self.0 = self.0.get(count..)?;
+        (count > 0).then_some(nanos)
     }
 }
 
@@ -129,6 +135,62 @@ fn iso(text: &[u8]) -> Option<i128> {
         seconds += hour * 3_600 + minute * 60 + second - offset(&mut cursor)?;
     }
     cursor.0.is_empty().then(|| i128::from(seconds) * 1_000_000_000 + i128::from(nanos))
+}
+
+/// The date that was read last, and when it began: what is read in a row mostly shares it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Days {
+    text: [u8; 10],
+    seconds: i64,
+}
+
+impl Days {
+    /// Seconds from the epoch to the start of `YYYY-MM-DD`.
+    #[inline]
+    fn start_of(&mut self, text: &[u8; 10]) -> Option<i64> {
+        if *text != self.text {
+            let mut cursor = Cursor(text);
+            let year = cursor.digits(4)?;
+            let month = if cursor.skip(b"-") { cursor.digits(2)? } else { return None };
+            let day = if cursor.skip(b"-") { cursor.digits(2)? } else { return None };
+            *self = Self { text: *text, seconds: days_from_date(year, month, day)? * 86_400 };
+        }
+        Some(self.seconds)
+    }
+}
+
+/// A time in its usual form, `YYYY-MM-DD(T| )hh:mm:ss[.f…][Z|±hh:mm]`, at the start of a longer text, and what comes
+/// behind it. `None` for everything else, be it a time or not.
+#[inline]
+pub(super) fn iso_prefix<'a>(text: &'a [u8], days: &mut Days) -> Option<(Timestamp, &'a [u8])> {
+    let (date, rest) = text.split_first_chunk::<10>()?;
+    let rest = rest.strip_prefix(b"T").or_else(|| rest.strip_prefix(b" "))?;
+    let (clock, rest) = rest.split_first_chunk::<8>()?;
+    let mut seconds = days.start_of(date)? + clock_seconds(*clock)?;
+    let mut cursor = Cursor(rest);
+    let mut nanos = 0;
+    if cursor.skip(b".") {
+        nanos = cursor.fraction()?;
+    }
+    if !cursor.skip(b"Z") && !cursor.0.starts_with(b"\"") {
+        seconds -= offset(&mut cursor)?;
+    }
+    let nanos = seconds.checked_mul(1_000_000_000)?.checked_add(nanos)?;
+    (nanos >= 0).then(|| (Timestamp::from_nanos(nanos), cursor.0))
+}
+
+/// `hh:mm:ss` as seconds; its bytes are checked all at once.
+#[inline]
+fn clock_seconds(text: [u8; 8]) -> Option<i64> {
+    // Digits become 0 to 9 and colons 0; what lies above that gets the high bit of its byte.
+    let parts = u64::from_le_bytes(text) ^ u64::from_le_bytes(*b"00:00:00");
+    let above = u64::from_le_bytes([0x76, 0x76, 0x7f, 0x76, 0x76, 0x7f, 0x76, 0x76]);
+    if (parts.wrapping_add(above) | parts) & 0x8080_8080_8080_8080 != 0 {
+        return None;
+    }
+    let [h, hh, _, m, mm, _, s, ss] = parts.to_le_bytes().map(i64::from);
+    let (hour, minute, second) = (h * 10 + hh, m * 10 + mm, s * 10 + ss);
+    (hour < 24 && minute < 60 && second < 60).then_some(hour * 3_600 + minute * 60 + second)
 }
 
 /// Seconds east of UTC at the end of a time.
@@ -194,23 +256,33 @@ pub fn parse_http_date(text: &str) -> Option<Timestamp> {
 }
 
 fn push_date_time(out: &mut Vec<u8>, timestamp: Timestamp) {
-    let (year, month, day) = date_from_days(timestamp.as_secs().div_euclid(86_400));
-    let second = timestamp.as_secs().rem_euclid(86_400);
-    push_digits(out, year, 1_000);
-    for (separator, value) in
-        [(b'-', month), (b'-', day), (b'T', second / 3_600), (b':', second / 60 % 60), (b':', second % 60)]
-    {
-        out.push(separator);
-        push_digits(out, value, 10);
-    }
+    let days = timestamp.as_secs().div_euclid(86_400);
+    out.extend_from_slice(&date_text(days));
+    out.push(b'T');
+    out.extend_from_slice(&clock_text(timestamp.as_secs() - days * 86_400));
 }
 
-/// Appends a non-negative number with as many digits as `place`, a power of ten, has.
-fn push_digits(out: &mut Vec<u8>, value: i64, mut place: i64) {
-    while place > 0 {
-        out.push(b'0' + u8::try_from(value / place % 10).unwrap_or(0));
-        place /= 10;
-    }
+/// The day that is `days` after 1970-01-01 as `YYYY-MM-DD`.
+pub(super) fn date_text(days: i64) -> [u8; 10] {
+    let (year, month, day) = date_from_days(days);
+    let ([a, b], [c, d]) = (two_digits(year / 100), two_digits(year % 100));
+    let ([e, f], [g, h]) = (two_digits(month), two_digits(day));
+    [a, b, c, d, b'-', e, f, b'-', g, h]
+}
+
+/// A second of a day as `hh:mm:ss`.
+#[inline]
+pub(super) fn clock_text(second: i64) -> [u8; 8] {
+    let ([a, b], [c, d]) = (two_digits(second / 3_600), two_digits(second / 60 % 60));
+    let [e, f] = two_digits(second % 60);
+    [a, b, b':', c, d, b':', e, f]
+}
+
+/// A number from 0 to 99.
+#[inline]
+fn two_digits(number: i64) -> [u8; 2] {
+    let number = u8::try_from(number).unwrap_or(0);
+    [b'0' + number / 10 % 10, b'0' + number % 10]
 }
 
 #[cfg(test)]

@@ -1,20 +1,23 @@
 //! `/v1/batch`: measures of many metrics.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use nephos_model::{Measure, MetricId, ResourceId, Timestamp};
+use foldhash::fast::RandomState;
+use nephos_model::{ResourceId, Timestamp};
 use nephos_wire::gnocchi::measures::{Entries, MaybeObject, NamedMeasures, PostedMeasures, read_body};
+use nephos_wire::gnocchi::scan::{self, ByMetric, Columns};
 use nephos_wire::gnocchi::{Invalid, Step, parse_uuid, resource_id};
+use uuid::Uuid;
 
 use super::measures::NewMeasure;
 use super::{GnocchiRoutes, bodies};
 use crate::failure::Failure;
 use crate::http::{Args, Payload, reply};
 use crate::routes::Doc;
-use crate::service::batch::{self, NamedRun, ResourceRuns};
+use crate::service::batch::{self, NamedBatch, NamedRun, ResourceRuns};
 use crate::state::{ApiState, Who};
 
 const TAG: &str = "measures";
@@ -50,58 +53,112 @@ fn under(keys: &[&str], message: impl Into<String>, about_value: bool) -> Failur
     Failure::from(Invalid { message: message.into(), path, about_value })
 }
 
-fn check(posted: &PostedMeasures<'_>, now: Timestamp) -> Result<Vec<Measure>, Failure> {
-    Ok(posted.check(now).map_err(|error| Invalid::whole(error.to_string()))?)
+/// Appends checked measures to columns.
+fn check(posted: &PostedMeasures<'_>, now: Timestamp, columns: &mut Columns) -> Result<(), Failure> {
+    let measures = posted.check(now).map_err(|error| Invalid::whole(error.to_string()))?;
+    columns.timestamps.extend(measures.iter().map(|measure| measure.timestamp));
+    columns.values.extend(measures.iter().map(|measure| measure.value));
+    Ok(())
 }
 
 fn not_a_dictionary() -> Failure {
     Failure::from(Invalid::whole("expected a dictionary"))
 }
 
-fn parse_by_metric(bytes: &[u8], now: Timestamp) -> Result<BTreeMap<MetricId, Vec<Measure>>, Failure> {
+/// A batch by metric in the usual form.
+fn scan_by_metric(bytes: &[u8]) -> Option<ByMetric> {
+    let batch = scan::by_metric(bytes)?;
+    let mut seen = HashSet::with_capacity_and_hasher(batch.ids.len(), RandomState::default());
+    batch.ids.iter().all(|id| seen.insert(*id)).then_some(batch)
+}
+
+/// A batch by metric in whatever form. What stands under several texts of one id is one run.
+fn parse_by_metric(bytes: &[u8], now: Timestamp) -> Result<ByMetric, Failure> {
     let mut spare = None;
     let body: MaybeObject<Entries<'_, PostedMeasures<'_>>> =
         read_body(bytes, &mut spare).map_err(|_| Failure::UndecodableBody)?;
-    let mut batch = BTreeMap::<MetricId, Vec<Measure>>::new();
+    let mut runs = BTreeMap::<Uuid, Columns>::new();
     for (key, posted) in body.0.ok_or_else(not_a_dictionary)?.0 {
         let id =
             parse_uuid(&key).ok_or_else(|| under(&[&key], "badly formed hexadecimal UUID string", false))?;
-        batch.entry(MetricId(id)).or_default().extend(check(&posted, now)?);
+        check(&posted, now, runs.entry(id).or_default())?;
+    }
+    let mut batch = ByMetric::default();
+    for (id, run) in runs {
+        batch.ids.push(id);
+        batch.columns.timestamps.extend(run.timestamps);
+        batch.columns.values.extend(run.values);
+        batch.ends.push(batch.columns.values.len());
     }
     Ok(batch)
 }
 
-fn parse_by_resource(
-    bytes: &[u8],
-    creator: Option<&str>,
-    now: Timestamp,
-) -> Result<Vec<ResourceRuns>, Failure> {
+/// A batch by resource in the usual form, in which no metric stands twice.
+fn scan_by_resource(bytes: &[u8], creator: Option<&str>) -> Option<NamedBatch> {
+    let scan::ByResource { resources: scanned, metrics, columns } = scan::by_resource(bytes)?;
+    let mut resources = Vec::with_capacity(scanned.len());
+    let (mut metrics, mut seen, mut start) = (metrics.into_iter(), HashSet::new(), 0);
+    let mut taken = 0;
+    for (original, last) in scanned {
+        let id = resource_id(original, creator).ok().filter(|id| seen.insert(*id))?;
+        let mut runs = Vec::with_capacity(last - taken);
+        for named in metrics.by_ref().take(last - taken) {
+            bodies::check_metric_name(named.name).ok()?;
+            named.unit.map_or(Ok(()), bodies::check_unit).ok()?;
+            runs.push(NamedRun {
+                name: named.name.to_owned(),
+                archive_policy_name: named.archive_policy_name.map(str::to_owned),
+                unit: named.unit.map(str::to_owned),
+                measures: start..named.end,
+            });
+            start = named.end;
+        }
+        taken = last;
+        runs.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        if runs.windows(2).any(|pair| matches!(pair, [a, b] if a.name == b.name)) {
+            return None;
+        }
+        resources.push(ResourceRuns { id, original_id: original.to_owned(), runs });
+    }
+    resources.sort_unstable_by_key(|resource| resource.id);
+    Some(NamedBatch { resources, columns })
+}
+
+/// A run in whatever form, before the measures of one metric have come together.
+struct LooseRun {
+    run: NamedRun,
+    columns: Columns,
+}
+
+fn parse_by_resource(bytes: &[u8], creator: Option<&str>, now: Timestamp) -> Result<NamedBatch, Failure> {
     let mut spare = None;
     let body: MaybeObject<Entries<'_, MaybeObject<Entries<'_, NamedMeasures<'_>>>>> =
         read_body(bytes, &mut spare).map_err(|_| Failure::UndecodableBody)?;
-    let mut batch = BTreeMap::<ResourceId, ResourceRuns>::new();
+    let mut batch = BTreeMap::<ResourceId, (String, Vec<LooseRun>)>::new();
     for (original, named) in body.0.ok_or_else(not_a_dictionary)?.0 {
         let id =
             resource_id(&original, creator).map_err(|error| under(&[&original], error.to_string(), false))?;
         let named = named.0.ok_or_else(|| under(&[&original], "expected a dictionary", true))?;
-        let runs = batch.entry(id).or_insert_with(|| ResourceRuns {
-            id,
-            original_id: original.clone().into_owned(),
-            runs: Vec::new(),
-        });
+        let (_, runs) = batch.entry(id).or_insert_with(|| (original.clone().into_owned(), Vec::new()));
         for (name, posted) in named.0 {
-            runs.runs.push(named_run(&original, &name, posted, now)?);
+            runs.push(loose_run(&original, &name, posted, now)?);
         }
     }
-    Ok(batch.into_values().map(merge_same_names).collect())
+    let mut columns = Columns::default();
+    let resources = batch.into_iter().map(|(id, (original_id, runs))| {
+        let runs = merge_same_names(runs, &mut columns);
+        ResourceRuns { id, original_id, runs }
+    });
+    let resources = resources.collect();
+    Ok(NamedBatch { resources, columns })
 }
 
-fn named_run(
+fn loose_run(
     resource: &str,
     name: &str,
     posted: NamedMeasures<'_>,
     now: Timestamp,
-) -> Result<NamedRun, Failure> {
+) -> Result<LooseRun, Failure> {
     if let Some(key) = posted.unknown_key {
         return Err(under(&[resource, name, &key], "extra keys not allowed", false));
     }
@@ -110,26 +167,32 @@ fn named_run(
         bodies::check_unit(unit)
             .map_err(|invalid| under(&[resource, name, "unit"], invalid.message, true))?;
     }
-    Ok(NamedRun {
+    let mut columns = Columns::default();
+    check(&posted.measures, now, &mut columns)?;
+    let run = NamedRun {
         name: name.to_owned(),
         archive_policy_name: posted.archive_policy_name.map(std::borrow::Cow::into_owned),
         unit: posted.unit.map(std::borrow::Cow::into_owned),
-        measures: check(&posted.measures, now)?,
-    })
+        measures: 0..0,
+    };
+    Ok(LooseRun { run, columns })
 }
 
 /// The same resource may come under several texts of its id, and so the same metric more than once.
-fn merge_same_names(mut resource: ResourceRuns) -> ResourceRuns {
-    let mut merged: Vec<NamedRun> = Vec::with_capacity(resource.runs.len());
-    resource.runs.sort_by(|a, b| a.name.cmp(&b.name));
-    for run in resource.runs {
+fn merge_same_names(mut loose: Vec<LooseRun>, columns: &mut Columns) -> Vec<NamedRun> {
+    loose.sort_by(|a, b| a.run.name.cmp(&b.run.name));
+    let mut merged: Vec<NamedRun> = Vec::with_capacity(loose.len());
+    for LooseRun { run, columns: own } in loose {
+        let start = columns.values.len();
+        columns.timestamps.extend(own.timestamps);
+        columns.values.extend(own.values);
+        let end = columns.values.len();
         match merged.last_mut() {
-            Some(last) if last.name == run.name => last.measures.extend(run.measures),
-            _ => merged.push(run),
+            Some(last) if last.name == run.name => last.measures.end = end,
+            _ => merged.push(NamedRun { measures: start..end, ..run }),
         }
     }
-    resource.runs = merged;
-    resource
+    merged
 }
 
 async fn by_metric(
@@ -138,9 +201,14 @@ async fn by_metric(
     payload: Payload,
 ) -> Result<Response, Failure> {
     payload.expect_type("application/json")?;
-    let now = state.clock.now();
-    let runs = payload.parse(move |bytes| parse_by_metric(bytes, now)).await?;
-    batch::by_metric(&state, &caller, runs).await?;
+    let batch = match payload.scan(scan_by_metric).await {
+        Some(batch) => batch,
+        None => {
+            let now = state.clock.now();
+            payload.parse(move |bytes| parse_by_metric(bytes, now)).await?
+        }
+    };
+    batch::by_metric(&state, &caller, batch).await?;
     Ok(reply::accepted())
 }
 
@@ -152,8 +220,15 @@ async fn by_resource(
 ) -> Result<Response, Failure> {
     let create = args.flag("create_metrics")?;
     payload.expect_type("application/json")?;
-    let (now, creator) = (state.clock.now(), caller.creator.clone());
-    let runs = payload.parse(move |bytes| parse_by_resource(bytes, creator.as_deref(), now)).await?;
-    batch::by_resource(&state, &caller, runs, create).await?;
+    let creator = caller.creator.clone();
+    let scanned = payload.scan(move |bytes| scan_by_resource(bytes, creator.as_deref())).await;
+    let batch = match scanned {
+        Some(batch) => batch,
+        None => {
+            let (now, creator) = (state.clock.now(), caller.creator.clone());
+            payload.parse(move |bytes| parse_by_resource(bytes, creator.as_deref(), now)).await?
+        }
+    };
+    batch::by_resource(&state, &caller, batch, create).await?;
     Ok(reply::accepted())
 }

@@ -7,9 +7,11 @@ use axum::response::Response;
 use nephos_identity::Caller;
 use nephos_identity::policy::metrics as policy;
 use nephos_metric_store::Resample;
-use nephos_model::{Measure, Metric, Timestamp};
+use nephos_model::Timestamp;
 use nephos_wire::gnocchi::Invalid;
-use nephos_wire::gnocchi::measures::{PostedMeasures, SeriesWriter, Width, read_body};
+use nephos_wire::gnocchi::measures::{PostedMeasures, read_body};
+use nephos_wire::gnocchi::points::{Width, write_points};
+use nephos_wire::gnocchi::scan::{self, Columns};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ArrayBuilder, Object, Schema, SchemaType};
 use utoipa::{PartialSchema, ToSchema};
@@ -19,8 +21,8 @@ use super::metrics::named;
 use crate::failure::Failure;
 use crate::http::{Args, Payload, Segments, reply};
 use crate::routes::Doc;
-use crate::service::measures::{self, Query};
-use crate::service::{Problem, metrics};
+use crate::service::Problem;
+use crate::service::measures::{self, Query, Subject};
 use crate::state::{ApiState, Who};
 
 const TAG: &str = "measures";
@@ -82,24 +84,31 @@ pub(super) fn add(routes: GnocchiRoutes) -> GnocchiRoutes {
         .post("/v1/resource/{type}/{id}/metric/{name}/measures", post_named, posting("postNamedMeasures"))
 }
 
-/// Reads a body of measures.
-fn parse(bytes: &[u8], now: Timestamp) -> Result<Vec<Measure>, Failure> {
+/// Reads a body of measures in whatever form.
+fn parse(bytes: &[u8], now: Timestamp) -> Result<Columns, Failure> {
     let mut spare = None;
     let posted: PostedMeasures<'_> = read_body(bytes, &mut spare).map_err(|_| Failure::UndecodableBody)?;
-    Ok(posted.check(now).map_err(|error| Invalid::whole(error.to_string()))?)
+    let measures = posted.check(now).map_err(|error| Invalid::whole(error.to_string()))?;
+    let (timestamps, values) = measures.into_iter().map(|measure| (measure.timestamp, measure.value)).unzip();
+    Ok(Columns { timestamps, values })
 }
 
 async fn take(
     state: &ApiState,
     caller: &Caller,
-    metric: &Metric,
+    subject: &Subject,
     payload: Payload,
 ) -> Result<Response, Failure> {
-    measures::demand_post(state, caller, metric).await?;
+    measures::demand_on(policy::POST_MEASURES, caller, &subject.kind)?;
     payload.expect_type("application/json")?;
-    let now = state.clock.now();
-    let posted = payload.parse(move |bytes| parse(bytes, now)).await?;
-    measures::post(state, metric, posted).await?;
+    let posted = match payload.scan(scan::list).await {
+        Some(posted) => posted,
+        None => {
+            let now = state.clock.now();
+            payload.parse(move |bytes| parse(bytes, now)).await?
+        }
+    };
+    measures::post(state, subject, posted).await?;
     Ok(reply::accepted())
 }
 
@@ -122,21 +131,27 @@ fn query(args: &Args, now: Timestamp) -> Result<Query, Problem> {
     Ok(query)
 }
 
-async fn give(state: &ApiState, caller: &Caller, metric: &Metric, args: &Args) -> Result<Response, Failure> {
-    metrics::demand_on(state, policy::GET_METRIC, caller, metric).await?;
+async fn give(
+    state: &ApiState,
+    caller: &Caller,
+    subject: &Subject,
+    args: &Args,
+) -> Result<Response, Failure> {
+    measures::demand_on(policy::GET_METRIC, caller, &subject.kind)?;
     let query = query(args, state.clock.now())?;
     let resample = query.resample;
-    let series = measures::read(state, metric, query).await?;
-    let mut writer = SeriesWriter::with_capacity(series.iter().map(|points| points.timestamps.len()).sum());
+    let series = measures::read(state, subject, query).await?;
+    let mut json = b"[".to_vec();
     for points in series {
         let width = match resample {
             Some(Resample::Step(step)) => Width::Seconds(step),
             Some(Resample::Calendar(calendar)) => Width::Letter(calendar.letter()),
             None => Width::Seconds(points.granularity),
         };
-        writer.push(width, points.timestamps.into_iter().zip(points.values));
+        write_points(&mut json, width, &points.timestamps, &points.values);
     }
-    Ok(reply::ok_text(writer.finish()))
+    json.push(b']');
+    Ok(reply::ok_text(json))
 }
 
 async fn get(
@@ -145,7 +160,7 @@ async fn get(
     Segments(id): Segments<String>,
     args: Args,
 ) -> Result<Response, Failure> {
-    let metric = metrics::by_id(&state, &id).await?;
+    let metric = measures::by_id(&state, &id).await?;
     give(&state, &caller, &metric, &args).await
 }
 
@@ -155,8 +170,19 @@ async fn post(
     Segments(id): Segments<String>,
     payload: Payload,
 ) -> Result<Response, Failure> {
-    let metric = metrics::by_id(&state, &id).await?;
+    let metric = measures::by_id(&state, &id).await?;
     take(&state, &caller, &metric, payload).await
+}
+
+/// The metric that a path names by its resource.
+async fn subject(
+    state: &ApiState,
+    caller: &Caller,
+    path: &(String, String, String),
+) -> Result<Subject, Failure> {
+    let metric = named(state, caller, path).await?;
+    let found = measures::subject(state, metric.id).await?;
+    Ok(found.ok_or_else(|| Problem::missing("Metric", &path.2))?)
 }
 
 async fn get_named(
@@ -165,7 +191,7 @@ async fn get_named(
     Segments(path): Segments<(String, String, String)>,
     args: Args,
 ) -> Result<Response, Failure> {
-    let metric = named(&state, &caller, &path).await?;
+    let metric = subject(&state, &caller, &path).await?;
     give(&state, &caller, &metric, &args).await
 }
 
@@ -175,6 +201,6 @@ async fn post_named(
     Segments(path): Segments<(String, String, String)>,
     payload: Payload,
 ) -> Result<Response, Failure> {
-    let metric = named(&state, &caller, &path).await?;
+    let metric = subject(&state, &caller, &path).await?;
     take(&state, &caller, &metric, payload).await
 }

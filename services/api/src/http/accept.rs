@@ -1,7 +1,7 @@
 //! What a request's `Accept` header admits.
 
-use http::HeaderMap;
 use http::header::ACCEPT;
+use http::{HeaderMap, HeaderValue};
 
 /// The parsed `Accept` headers of one request.
 #[derive(Debug, Default)]
@@ -19,8 +19,23 @@ struct Range {
 impl Accept {
     /// Reads the headers; what cannot be read is passed over.
     pub fn of(headers: &HeaderMap) -> Self {
-        let texts = headers.get_all(ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
+        Self::read(headers.get_all(ACCEPT))
+    }
+
+    /// Reads the headers' values.
+    pub fn read<'a>(values: impl IntoIterator<Item = &'a HeaderValue>) -> Self {
+        let texts = values.into_iter().filter_map(|value| value.to_str().ok());
         Self { ranges: texts.flat_map(|text| text.split(',')).filter_map(range).collect() }
+    }
+
+    /// Whether the headers admit JSON. Those that nearly all clients send are not taken apart for it.
+    pub fn admits_json(headers: &HeaderMap) -> bool {
+        let mut values = headers.get_all(ACCEPT).into_iter();
+        match (values.next(), values.next()) {
+            (None, _) => true,
+            (Some(value), None) if value == "application/json" || value == "*/*" => true,
+            _ => Self::of(headers).admits("application", "json"),
+        }
     }
 
     /// Whether the request names no media type.
@@ -55,8 +70,6 @@ fn range(text: &str) -> Option<Range> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn accept(text: &'static str) -> Accept {
@@ -77,8 +90,11 @@ mod tests {
             ("nonsense", true),
         ] {
             assert_eq!(accept(text).admits("application", "json"), admitted, "{text}");
+            let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(text))]);
+            assert_eq!(Accept::admits_json(&headers), admitted, "{text}");
         }
         assert!(Accept::default().admits("application", "json"));
+        assert!(Accept::admits_json(&HeaderMap::new()));
     }
 
     #[test]

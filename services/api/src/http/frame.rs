@@ -7,6 +7,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
+use http::header::ACCEPT;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, StatusCode, Uri};
 use tracing::Instrument;
@@ -26,7 +27,7 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-
 pub async fn around(State(state): State<Arc<ApiState>>, mut request: Request, next: Next) -> Response {
     let started = state.clock.monotonic();
     let id = format!("req-{}", uuid::Uuid::new_v4());
-    let accept = Accept::of(request.headers());
+    let accept: Vec<HeaderValue> = request.headers().get_all(ACCEPT).into_iter().cloned().collect();
     let gnocchi = is_gnocchi(request.uri().path());
     let cors = state.options.cors.answer(request.headers());
     let method = request.method().clone();
@@ -64,7 +65,7 @@ async fn serve(state: &ApiState, request: Request, next: Next) -> Response {
 
 /// Refuses what no route of Gnocchi's API can serve: clients that take no JSON, and paths with U+0000.
 pub async fn servable(request: Request, next: Next) -> Response {
-    if !Accept::of(request.headers()).admits("application", "json") {
+    if !Accept::admits_json(request.headers()) {
         Failure::NotAcceptable.into_response()
     } else if nul::in_uri(request.uri()) {
         Failure::Nul.into_response()

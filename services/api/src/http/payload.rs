@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use bytes::Bytes;
-use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 
@@ -17,12 +17,18 @@ use crate::state::ApiState;
 /// Bodies from this size on are parsed away from the threads that serve requests.
 const LARGE: usize = 128 * 1024;
 
+/// Scanners are so much faster that they get bodies up to this size where they came in.
+const LARGE_TO_SCAN: usize = 2 * 1024 * 1024;
+
+/// Room that is reserved because a request announces a body, at most.
+const RESERVED: usize = 1024 * 1024;
+
 /// A body that was read whole, and what it says it is.
 #[derive(Clone, Debug)]
 pub struct Payload {
     /// The bytes.
     pub bytes: Bytes,
-    media_type: String,
+    media_type: Option<HeaderValue>,
 }
 
 impl FromRequest<Arc<ApiState>> for Payload {
@@ -31,7 +37,7 @@ impl FromRequest<Arc<ApiState>> for Payload {
     async fn from_request(request: Request, state: &Arc<ApiState>) -> Result<Self, Failure> {
         let (parts, body) = request.into_parts();
         let bytes = read(&parts.headers, body, state.options.max_body).await?;
-        Ok(Self { bytes, media_type: media_type(&parts.headers) })
+        Ok(Self { bytes, media_type: parts.headers.get(CONTENT_TYPE).cloned() })
     }
 }
 
@@ -41,17 +47,31 @@ pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes
     if announced.is_some_and(|length| length > limit) {
         return Err(Failure::TooLarge { limit });
     }
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Failure::TooLarge { limit }),
-        Err(_) => Err(Failure::UndecodableBody),
+    let mut body = Limited::new(body, limit);
+    let mut first = Bytes::new();
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| match error.is::<LengthLimitError>() {
+            true => Failure::TooLarge { limit },
+            false => Failure::UndecodableBody,
+        })?;
+        let Ok(part) = frame.into_data() else { continue };
+        // A body that comes at once is not copied.
+        if first.is_empty() && whole.is_empty() {
+            first = part;
+            continue;
+        }
+        if whole.is_empty() {
+            whole.reserve(
+                announced
+                    .unwrap_or_default()
+                    .clamp(first.len() + part.len(), RESERVED.max(first.len() + part.len())),
+            );
+            whole.extend_from_slice(&first);
+        }
+        whole.extend_from_slice(&part);
     }
-}
-
-/// The media type without its parameters, in lower case; empty if there is none.
-fn media_type(headers: &HeaderMap) -> String {
-    let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    Ok(if whole.is_empty() { first } else { whole.into() })
 }
 
 impl Payload {
@@ -66,9 +86,24 @@ impl Payload {
         self.parse(|bytes| serde_json::from_slice(bytes).map_err(|_| Failure::UndecodableBody)).await
     }
 
-    /// Refuses any other media type.
+    /// Refuses any other media type; letter case and parameters do not matter.
     pub fn expect_type(&self, expected: &str) -> Result<(), Failure> {
-        if self.media_type == expected { Ok(()) } else { Err(Failure::UnsupportedMediaType) }
+        let text = self.media_type.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let sent = text.split(';').next().unwrap_or_default().trim();
+        if sent.eq_ignore_ascii_case(expected) { Ok(()) } else { Err(Failure::UnsupportedMediaType) }
+    }
+
+    /// What a scanner finds in the bytes, if it is sure of it.
+    pub async fn scan<T, F>(&self, scanner: F) -> Option<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&[u8]) -> Option<T> + Send + 'static,
+    {
+        if self.bytes.len() < LARGE_TO_SCAN {
+            return scanner(&self.bytes);
+        }
+        let bytes = self.bytes.clone();
+        tokio::task::spawn_blocking(move || scanner(&bytes)).await.ok().flatten()
     }
 
     /// Runs a parser over the bytes of JSON; large bodies go to a thread that may take its time.

@@ -1,16 +1,17 @@
 //! Measures of many metrics in one request.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use nephos_identity::Caller;
 use nephos_identity::policy::metrics as rules;
-use nephos_index::{IndexError, MetricFilter, NewMetric, Page};
-use nephos_metric_store::Run;
-use nephos_model::{Measure, Metric, MetricId, ResourceId};
+use nephos_index::{IndexError, KnownMetrics, NewMetric};
+use nephos_metric_store::Batch;
+use nephos_model::{Metric, MetricId, ResourceId};
+use nephos_wire::gnocchi::scan::{ByMetric, Columns};
 use serde_json::{Value, json};
 
 use super::problem::demand;
-use super::{Problem, measures, metrics, resources};
+use super::{Problem, measures, resources};
 use crate::state::ApiState;
 
 /// Measures of one metric that is named by its resource; what creates it if it is not there.
@@ -22,8 +23,8 @@ pub struct NamedRun {
     pub archive_policy_name: Option<String>,
     /// Unit at creation.
     pub unit: Option<String>,
-    /// The measures.
-    pub measures: Vec<Measure>,
+    /// Where its measures are in the batch's columns.
+    pub measures: Range<usize>,
 }
 
 /// Measures of the metrics of one resource.
@@ -33,55 +34,65 @@ pub struct ResourceRuns {
     pub id: ResourceId,
     /// Its id as sent.
     pub original_id: String,
-    /// Per metric.
+    /// Per metric; no name stands twice.
     pub runs: Vec<NamedRun>,
 }
 
-/// Takes measures by metric id: all or nothing.
-pub async fn by_metric(
-    state: &ApiState,
-    caller: &Caller,
-    batch: BTreeMap<MetricId, Vec<Measure>>,
-) -> Result<(), Problem> {
-    if batch.is_empty() {
+/// Measures by resource and metric name.
+#[derive(Clone, Debug)]
+pub struct NamedBatch {
+    /// Resources; none stands twice.
+    pub resources: Vec<ResourceRuns>,
+    /// All measures.
+    pub columns: Columns,
+}
+
+/// Takes measures by metric id: all or nothing. No id may stand twice.
+pub async fn by_metric(state: &ApiState, caller: &Caller, batch: ByMetric) -> Result<(), Problem> {
+    let ByMetric { ids, ends, columns } = batch;
+    if ids.is_empty() {
         return Ok(());
     }
-    let filter = MetricFilter { ids: Some(batch.keys().copied().collect()), ..Default::default() };
-    let found = state.index.metrics(&filter, &Page::default()).await?;
-    let known: BTreeSet<MetricId> = found.iter().map(|metric| metric.id).collect();
-    let unknown: Vec<String> =
-        batch.keys().filter(|id| !known.contains(id)).map(ToString::to_string).collect();
-    if !unknown.is_empty() {
-        return Err(Problem::Bad(format!("Unknown metrics: {}", unknown.join(", "))));
+    let ids: Vec<MetricId> = ids.into_iter().map(MetricId).collect();
+    let known = state.index.known_metrics(&ids).await?;
+    demand_known(&ids, &known)?;
+    measures::demand_posts(caller, &known)?;
+    // Nothing is left out here: all are known.
+    let kinds = known.metrics.iter().filter_map(|kind| known.kinds.get((*kind)?));
+    let runs: Vec<_> =
+        ids.iter().zip(kinds).zip(ends).map(|((id, kind), end)| (*id, &kind.policy, end)).collect();
+    measures::append(state, Batch::from_columns(columns.timestamps, columns.values, runs.into_iter())).await
+}
+
+fn demand_known(ids: &[MetricId], known: &KnownMetrics) -> Result<(), Problem> {
+    if known.metrics.iter().all(Option::is_some) {
+        return Ok(());
     }
-    let mut batch = batch;
-    let pairs = found.into_iter().map(|metric| {
-        let measures = batch.remove(&metric.id).unwrap_or_default();
-        (metric, measures)
-    });
-    append(state, caller, pairs.collect()).await
+    let unknown = ids.iter().zip(&known.metrics).filter(|(_, kind)| kind.is_none());
+    let mut unknown: Vec<String> = unknown.map(|(id, _)| id.to_string()).collect();
+    unknown.sort_unstable();
+    Err(Problem::Bad(format!("Unknown metrics: {}", unknown.join(", "))))
 }
 
 /// Takes measures by resource and metric name: all or nothing. With `create`, metrics that are not there are created.
 pub async fn by_resource(
     state: &ApiState,
     caller: &Caller,
-    batch: Vec<ResourceRuns>,
+    batch: NamedBatch,
     create: bool,
 ) -> Result<(), Problem> {
-    let mut pairs = Vec::new();
+    let mut found = Found::default();
     let mut absent = Vec::new();
-    for mut resource in batch {
-        if resource.runs.is_empty() {
-            continue;
-        }
-        let present = resources::metrics_of(state, resource.id).await?;
-        let mut present: BTreeMap<_, _> =
-            present.into_iter().map(|metric| (metric.name.clone(), metric)).collect();
+    let runs =
+        batch.resources.iter().flat_map(|resource| resource.runs.iter().map(move |run| (resource, run)));
+    let places: Vec<_> = runs.map(|(resource, run)| (resource.id, run.name.as_str())).collect();
+    let mut ids = state.index.known_by_name(&places).await?.into_iter();
+    drop(places);
+    for mut resource in batch.resources {
         let mut left = Vec::new();
         for run in resource.runs {
-            match present.remove(&Some(run.name.clone())) {
-                Some(metric) => pairs.push((metric, run.measures)),
+            match ids.next().flatten() {
+                Some(id) => found.push(id, run.measures),
                 None => left.push(run),
             }
         }
@@ -93,9 +104,32 @@ pub async fn by_resource(
     if !create && !absent.is_empty() {
         return Err(unknown_metrics(&absent));
     }
-    demand_posts(state, caller, &pairs).await?;
-    pairs.extend(create_absent(state, caller, absent).await?);
-    append(state, caller, pairs).await
+    measures::demand_posts(caller, &state.index.known_metrics(&found.ids).await?)?;
+    create_absent(state, caller, absent, &mut found).await?;
+    let known = state.index.known_metrics(&found.ids).await?;
+    measures::demand_posts(caller, &known)?;
+    let mut runs = Batch::with_capacity(found.ids.len(), batch.columns.values.len());
+    for ((id, kind), range) in found.ids.iter().zip(&known.metrics).zip(found.ranges) {
+        // One that was deleted meanwhile takes no measures.
+        let Some(kind) = kind.and_then(|kind| known.kinds.get(kind)) else { continue };
+        let timestamps = batch.columns.timestamps.get(range.clone()).unwrap_or_default();
+        runs.push_columns(*id, &kind.policy, timestamps, batch.columns.values.get(range).unwrap_or_default());
+    }
+    measures::append(state, runs).await
+}
+
+/// Metrics that are there, and where their measures are.
+#[derive(Debug, Default)]
+struct Found {
+    ids: Vec<MetricId>,
+    ranges: Vec<Range<usize>>,
+}
+
+impl Found {
+    fn push(&mut self, id: MetricId, measures: Range<usize>) {
+        self.ids.push(id);
+        self.ranges.push(measures);
+    }
 }
 
 fn unknown_metrics(absent: &[ResourceRuns]) -> Problem {
@@ -111,7 +145,8 @@ async fn create_absent(
     state: &ApiState,
     caller: &Caller,
     absent: Vec<ResourceRuns>,
-) -> Result<Vec<(Metric, Vec<Measure>)>, Problem> {
+    found: &mut Found,
+) -> Result<(), Problem> {
     let mut unknown: Vec<Value> = Vec::new();
     for resource in &absent {
         match state.index.resource("generic", resource.id).await? {
@@ -130,7 +165,6 @@ async fn create_absent(
             detail: Value::Array(unknown),
         });
     }
-    let mut created = Vec::new();
     for resource in absent {
         for run in resource.runs {
             let metric = NewMetric {
@@ -141,10 +175,10 @@ async fn create_absent(
                 resource_id: Some(resource.id),
                 archive_policy_name: run.archive_policy_name,
             };
-            created.push((create_or_find(state, &metric, resource.id).await?, run.measures));
+            found.push(create_or_find(state, &metric, resource.id).await?.id, run.measures);
         }
     }
-    Ok(created)
+    Ok(())
 }
 
 /// Creates a metric, or finds the one that somebody else created meanwhile.
@@ -161,31 +195,4 @@ async fn create_or_find(
         }
         other => other.map_err(Problem::in_body),
     }
-}
-
-async fn demand_posts(
-    state: &ApiState,
-    caller: &Caller,
-    pairs: &[(Metric, Vec<Measure>)],
-) -> Result<(), Problem> {
-    for (metric, _) in pairs {
-        measures::demand_post(state, caller, metric).await?;
-    }
-    Ok(())
-}
-
-async fn append(
-    state: &ApiState,
-    caller: &Caller,
-    pairs: Vec<(Metric, Vec<Measure>)>,
-) -> Result<(), Problem> {
-    demand_posts(state, caller, &pairs).await?;
-    let mut runs = Vec::with_capacity(pairs.len());
-    for (metric, measures) in pairs {
-        if !measures.is_empty() {
-            let policy = metrics::policy_of(state, &metric).await?;
-            runs.push(Run { metric: metric.id, policy, measures });
-        }
-    }
-    measures::append(state, runs).await
 }

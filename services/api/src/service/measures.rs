@@ -1,14 +1,20 @@
 //! Measures of one metric.
 
+use std::sync::Arc;
+
 use nephos_identity::Caller;
 use nephos_identity::policy::metrics as rules;
-use nephos_metric_store::{Calendar, Resample, Run, SeriesPoints, SeriesRequest};
-use nephos_model::{Granularity, Measure, Metric, Timestamp};
+use nephos_identity::{Rule, Target, allows};
+use nephos_index::{KnownMetrics, MetricKind};
+use nephos_metric_store::{Batch, Calendar, Resample, SeriesPoints, SeriesRequest};
+use nephos_model::{Granularity, MetricId, Timestamp};
 use nephos_timeseries::AggregationMethod;
+use nephos_wire::gnocchi::parse_uuid;
+use nephos_wire::gnocchi::scan::Columns;
 use nephos_wire::python;
 use serde_json::json;
 
-use super::{Problem, metrics};
+use super::Problem;
 use crate::instrument;
 use crate::state::ApiState;
 
@@ -27,28 +33,62 @@ pub struct Query {
     pub resample: Option<Resample>,
 }
 
+/// A metric, as far as its measures are concerned.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The metric.
+    pub id: MetricId,
+    /// Who may do something to it, and how it is kept.
+    pub kind: MetricKind,
+}
+
+/// The live metric of this id.
+pub async fn subject(state: &ApiState, id: MetricId) -> Result<Option<Subject>, Problem> {
+    let known = state.index.known_metrics(&[id]).await?;
+    let is_live = known.metrics.first().is_some_and(Option::is_some);
+    Ok(known.kinds.into_iter().next().filter(|_| is_live).map(|kind| Subject { id, kind }))
+}
+
+/// The metric that a path names by its UUID.
+pub async fn by_id(state: &ApiState, text: &str) -> Result<Subject, Problem> {
+    let found = match parse_uuid(text) {
+        Some(id) => subject(state, MetricId(id)).await?,
+        None => None,
+    };
+    found.ok_or_else(|| Problem::missing("Metric", text))
+}
+
+/// `Forbidden` unless the caller may do what `rule` is about to metrics of this kind.
+pub fn demand_on(rule: Rule, caller: &Caller, kind: &MetricKind) -> Result<(), Problem> {
+    let target = Target { creator: kind.creator.as_deref(), project_id: kind.project_id.as_deref() };
+    if allows(rule, caller, &target) { Ok(()) } else { Err(Problem::Forbidden) }
+}
+
+/// `Forbidden` unless the caller may post measures of each of these metrics.
+pub fn demand_posts(caller: &Caller, known: &KnownMetrics) -> Result<(), Problem> {
+    known.kinds.iter().try_for_each(|kind| demand_on(rules::POST_MEASURES, caller, kind))
+}
+
 /// Takes measures of a metric: durable when it returns.
-pub async fn post(state: &ApiState, metric: &Metric, measures: Vec<Measure>) -> Result<(), Problem> {
-    if measures.is_empty() {
-        return Ok(());
-    }
-    let policy = metrics::policy_of(state, metric).await?;
-    append(state, vec![Run { metric: metric.id, policy, measures }]).await
+pub async fn post(state: &ApiState, subject: &Subject, measures: Columns) -> Result<(), Problem> {
+    let end = measures.values.len();
+    let run = std::iter::once((subject.id, &subject.kind.policy, end));
+    append(state, Batch::from_columns(measures.timestamps, measures.values, run)).await
 }
 
 /// Appends runs and counts what became of them.
-pub async fn append(state: &ApiState, runs: Vec<Run>) -> Result<(), Problem> {
-    if runs.is_empty() {
+pub async fn append(state: &ApiState, batch: Batch) -> Result<(), Problem> {
+    if batch.is_empty() {
         return Ok(());
     }
-    let report = state.store.append_runs(runs).await?;
+    let report = state.store.append(Arc::new(batch)).await?;
     instrument::measures(report.accepted, report.late);
     Ok(())
 }
 
 /// Reads a series: coarsest granularity first.
-pub async fn read(state: &ApiState, metric: &Metric, query: Query) -> Result<Vec<SeriesPoints>, Problem> {
-    let policy = metrics::policy_of(state, metric).await?;
+pub async fn read(state: &ApiState, subject: &Subject, query: Query) -> Result<Vec<SeriesPoints>, Problem> {
+    let policy = Arc::clone(&subject.kind.policy);
     let known =
         query.aggregation.parse::<AggregationMethod>().ok().filter(|method| policy.methods.contains(method));
     let Some(method) = known else {
@@ -56,18 +96,18 @@ pub async fn read(state: &ApiState, metric: &Metric, query: Query) -> Result<Vec
             missing: true,
             cause: "Aggregation method does not exist for this metric",
             reason: None,
-            detail: json!({"metric": metric.id.to_string(), "aggregation_method": query.aggregation}),
+            detail: json!({"metric": subject.id.to_string(), "aggregation_method": query.aggregation}),
         });
     };
     if let Some(granularity) = query.granularity.filter(|granularity| policy.item(*granularity).is_none()) {
         let seconds = python::float(granularity.as_secs_f64());
         return Err(Problem::NotFound(format!(
             "Aggregation method '{method}' at granularity '{seconds}' for metric {} does not exist",
-            metric.id
+            subject.id
         )));
     }
     let request = SeriesRequest {
-        metric: metric.id,
+        metric: subject.id,
         policy,
         method,
         granularities: query.granularity.into_iter().collect(),
@@ -90,9 +130,4 @@ pub fn parse_resample(text: &str) -> Result<Resample, Problem> {
     Granularity::from_nanos(nanos)
         .map(Resample::Step)
         .ok_or_else(|| Problem::argument("resample", "Timespan must be positive"))
-}
-
-/// `Forbidden` unless the caller may post measures of the metric.
-pub async fn demand_post(state: &ApiState, caller: &Caller, metric: &Metric) -> Result<(), Problem> {
-    metrics::demand_on(state, rules::POST_MEASURES, caller, metric).await
 }

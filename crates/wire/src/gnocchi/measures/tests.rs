@@ -81,23 +81,6 @@ fn batches_mix_their_two_forms() {
     assert_eq!(named[3].1.measures.check(NOW), Err(MeasuresError::Format));
 }
 
-#[test]
-fn series_are_written_as_tuples() {
-    let mut writer = SeriesWriter::with_capacity(3);
-    let hour = Granularity::from_secs(3_600).unwrap();
-    writer.push(
-        Width::Seconds(hour),
-        [(Timestamp::EPOCH, 43.1), (Timestamp::from_secs(3_600), f64::NAN)].into_iter(),
-    );
-    writer.push(Width::Letter("Y"), std::iter::once((Timestamp::EPOCH, 7.0)));
-    assert_eq!(
-        String::from_utf8(writer.finish()).unwrap(),
-        "[[\"1970-01-01T00:00:00+00:00\", 3600.0, 43.1], [\"1970-01-01T01:00:00+00:00\", 3600.0, NaN], \
-         [\"1970-01-01T00:00:00+00:00\", \"Y\", 7.0]]"
-    );
-    assert_eq!(SeriesWriter::with_capacity(0).finish(), b"[]");
-}
-
 proptest! {
     #[test]
     fn any_bytes_are_answered(body in proptest::collection::vec(any::<u8>(), 0..96)) {

@@ -128,10 +128,7 @@ fn bucket(text: &str) -> Result<SecretUrl, String> {
         return Err("expected s3://bucket or s3://bucket/prefix".to_owned());
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(
-            "keys have no place in this URL: set store.access_key_id and store.secret_access_key_file"
-                .to_owned(),
-        );
+        return Err("keys have no place in this URL: see store.access_key_id".to_owned());
     }
     if url.port().is_some() || url.query().is_some() {
         return Err(

@@ -295,10 +295,7 @@ fn urls_are_refused_without_being_repeated() {
         ("store = \"gs://bucket\"", "gs: is not in this version; known are file:, s3:"),
         ("store = \"s3:bucket\"", "expected s3://bucket or s3://bucket/prefix"),
         ("store = \"s3:///prefix\"", "expected s3://bucket or s3://bucket/prefix"),
-        (
-            "store = \"s3://id:secret@bucket\"",
-            "keys have no place in this URL: set store.access_key_id and store.secret_access_key_file",
-        ),
+        ("store = \"s3://id:secret@bucket\"", "keys have no place in this URL: see store.access_key_id"),
         (
             "store = \"s3://bucket?region=x\"",
             "a port or parameters have no place in this URL: set store.endpoint and store.region",
@@ -497,8 +494,7 @@ fn what_is_printed_loads_as_the_same() {
 
 #[test]
 fn a_bucket_needs_its_keys_where_shards_are_opened_and_nowhere_else() {
-    let toml =
-        "index = \"postgres://h/d\"\nbus = \"amqp://h\"\n[store]\nurl = \"s3://bucket\"\ntoken = \"t\"\n";
+    let toml = "index = \"postgres://h/d\"\nbus = \"amqp://127.0.0.1\"\n[store]\nurl = \"s3://bucket\"\ntoken = \"t\"\n";
     for (mode, expected) in [
         (Mode::Distributed(Some(Service::Collector)), true),
         (Mode::Distributed(None), true),
@@ -515,7 +511,7 @@ fn a_bucket_needs_its_keys_where_shards_are_opened_and_nowhere_else() {
 
 #[test]
 fn a_bucket_is_described_by_url_and_keys() {
-    let toml = "index = \"postgres://h/d\"\nbus = \"amqp://h\"\n[store]\nurl = \"s3://bucket/some/prefix/\"\ntoken = \"t\"\n\
+    let toml = "index = \"postgres://h/d\"\nbus = \"amqp://127.0.0.1\"\n[store]\nurl = \"s3://bucket/some/prefix/\"\ntoken = \"t\"\n\
                 endpoint = \"https://ceph.example/\"\nregion = \"here\"\naccess_key_id = \"me\"\ncache = \"1GiB\"\n";
     let case = Case {
         files: &[("nephos.toml", toml), ("key", "hidden\n")],
@@ -537,14 +533,15 @@ fn a_bucket_is_described_by_url_and_keys() {
 
 #[test]
 fn keys_of_a_bucket_are_refused_elsewhere_and_unprotected_endpoints_everywhere() {
+    let first = |toml: &str| faults(Mode::Embedded, toml).lines().next().unwrap_or_default().to_owned();
     assert_eq!(
-        faults(Mode::Embedded, "[store]\nregion = \"here\"\n"),
+        first("[store]\nregion = \"here\"\n"),
         "nephos.toml:2:10: region belongs to an s3: store, and this one is file: (store.region)"
     );
     let toml = "[store]\nurl = \"s3://bucket\"\nendpoint = \"http://ceph.example\"\naccess_key_id = \"me\"\n\
                 secret_access_key = \"hidden\"\n";
     assert_eq!(
-        faults(Mode::Embedded, toml),
+        first(toml),
         "nephos.toml:3:12: measures would cross the network unprotected: use https, or set store.allow_http = true \
          (store.endpoint)"
     );

@@ -1,40 +1,34 @@
 //! `FORMAT`: the file that says what a store's folder holds, and how many shards it was created with.
 
-use std::fs;
-use std::io::ErrorKind;
-use std::path::Path;
-
 use crate::contract::StoreError;
-use crate::files::{create_folder, damaged, io_error, replace_file};
+use crate::disk::Disk;
 
 const NAME: &str = "FORMAT";
 const EXPECTED: &str = "nephos-store 2";
 const MOST_SHARDS: u32 = 4_096;
 
-/// Reads the number of shards of the store in `folder`, or creates the store with `shards` of them.
-pub(crate) fn open(folder: &Path, shards: u32) -> Result<u32, StoreError> {
-    let path = folder.join(NAME);
-    match fs::read_to_string(&path) {
-        Ok(text) => parse(&path, &text),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let shards = shards.clamp(1, MOST_SHARDS);
-            create_folder(folder)?;
-            let text = format!(
-                "{EXPECTED}\n# Not yet a stable format: a later Nephos may refuse it.\nshards {shards}\n"
-            );
-            replace_file(&path, text.as_bytes())?;
-            Ok(shards)
+/// Reads the number of shards of the store on this disk, or creates the store with `shards` of them.
+pub(crate) fn open(root: &dyn Disk, shards: u32) -> Result<u32, StoreError> {
+    let shards = shards.clamp(1, MOST_SHARDS);
+    let text =
+        format!("{EXPECTED}\n# Not yet a stable format: a later Nephos may refuse it.\nshards {shards}\n");
+    loop {
+        if let Some(found) = root.read(NAME)? {
+            return parse(&root.describe(NAME), &String::from_utf8_lossy(&found));
         }
-        Err(error) => Err(io_error("read", &path)(error)),
+        // Of several processes that start at once one decides.
+        if root.create(NAME, text.as_bytes())? {
+            return Ok(shards);
+        }
     }
 }
 
-fn parse(path: &Path, text: &str) -> Result<u32, StoreError> {
+fn parse(path: &str, text: &str) -> Result<u32, StoreError> {
     let mut lines = text.lines().filter(|line| !line.starts_with('#'));
     let found = lines.next().unwrap_or_default();
     if found != EXPECTED {
         return Err(StoreError::Format {
-            path: path.display().to_string(),
+            path: path.to_owned(),
             found: found.chars().take(100).collect(),
             expected: EXPECTED,
         });
@@ -42,19 +36,30 @@ fn parse(path: &Path, text: &str) -> Result<u32, StoreError> {
     lines
         .find_map(|line| line.strip_prefix("shards ")?.parse().ok())
         .filter(|shards| (1..=MOST_SHARDS).contains(shards))
-        .ok_or_else(|| damaged(path, "it does not say how many shards there are"))
+        .ok_or_else(|| StoreError::Damaged {
+            path: path.to_owned(),
+            reason: "it does not say how many shards there are".to_owned(),
+        })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
+    use crate::disk::LocalDisk;
+
+    fn open_in(folder: &Path, shards: u32) -> Result<u32, StoreError> {
+        open(&LocalDisk::open(folder.to_owned())?, shards)
+    }
 
     #[test]
     fn the_number_of_shards_is_fixed_when_the_store_is_created() {
         let folder = tempfile::tempdir().unwrap();
         let store = folder.path().join("store");
-        assert_eq!(open(&store, 4).unwrap(), 4);
-        assert_eq!(open(&store, 16).unwrap(), 4);
+        assert_eq!(open_in(&store, 4).unwrap(), 4);
+        assert_eq!(open_in(&store, 16).unwrap(), 4);
     }
 
     #[test]
@@ -62,7 +67,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(NAME);
         fs::write(&path, "nephos-store 9\nshards 1\n").unwrap();
-        let text = open(folder.path(), 1).unwrap_err().to_string();
+        let text = open_in(folder.path(), 1).unwrap_err().to_string();
         assert!(!text.contains("damaged"), "{text}");
         for part in [path.to_str().unwrap(), "nephos-store 9", "nephos-store 2"] {
             assert!(text.contains(part), "{text}");
@@ -74,7 +79,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for content in ["nephos-store 2\n", "nephos-store 2\nshards 0\n", "nephos-store 2\nshards many\n"] {
             fs::write(folder.path().join(NAME), content).unwrap();
-            assert!(matches!(open(folder.path(), 1), Err(StoreError::Damaged { .. })), "{content:?}");
+            assert!(matches!(open_in(folder.path(), 1), Err(StoreError::Damaged { .. })), "{content:?}");
         }
     }
 }

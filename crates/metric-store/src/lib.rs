@@ -18,6 +18,7 @@
 //! **On disk.** `FORMAT`, and for each shard a folder with `MANIFEST` (the live set, replaced whole), `log-N.nlog`
 //! and `segment-N.nseg`. Everything is checksummed; damage is told by file and place and costs what it touches.
 
+pub mod bench;
 pub mod contract;
 pub mod options;
 pub mod remote;

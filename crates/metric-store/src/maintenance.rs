@@ -1,6 +1,7 @@
 //! The thread that writes segments: checkpoints and compactions of all shards, one after the other, so that they
 //! never take more than one core from ingestion.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -38,7 +39,7 @@ pub(crate) fn start(options: &StoreOptions) -> Result<(SyncSender<Job>, JoinHand
     let thread = std::thread::Builder::new()
         .name("segments".to_owned())
         .spawn(move || run(&queue, clock.as_ref()))
-        .map_err(io_error("start the segments' thread of", &options.folder))?;
+        .map_err(io_error("start the segments' thread of", Path::new("the metric store")))?;
     Ok((jobs, thread))
 }
 

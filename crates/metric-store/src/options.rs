@@ -1,10 +1,11 @@
 //! What a store is opened with.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nephos_model::Clock;
+
+use crate::disk::Place;
 
 /// Bounds of one call, so that no caller can take all memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +30,9 @@ impl Default for Limits {
 /// How a [`LocalStore`](crate::LocalStore) is opened.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
-    /// Its folder, created if it is not there.
-    pub folder: PathBuf,
-    /// Below so many free bytes on the folder's file system appends are refused.
+    /// Where it lies; created if it is not there.
+    pub place: Place,
+    /// Below so many free bytes on a folder's file system appends are refused.
     pub min_free: u64,
     /// Where latencies are read from.
     pub clock: Arc<dyn Clock>,
@@ -47,9 +48,9 @@ pub struct StoreOptions {
 
 impl StoreOptions {
     /// One shard, default limits, a gibibyte kept free, a checkpoint every 32 MiB of log.
-    pub fn new(folder: impl Into<PathBuf>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(place: impl Into<Place>, clock: Arc<dyn Clock>) -> Self {
         Self {
-            folder: folder.into(),
+            place: place.into(),
             min_free: 1 << 30,
             clock,
             shards: 1,

@@ -14,7 +14,6 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::bytes::shard_of;
 use crate::contract::{AppendReport, Batch, MetricStore, Series, SeriesRequest, StoreError, StoreStatistics};
-use crate::disk::LocalDisk;
 use crate::format;
 use crate::instrument;
 use crate::maintenance::{self, Job};
@@ -45,10 +44,7 @@ struct Owned {
 
 impl fmt::Debug for LocalStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LocalStore")
-            .field("folder", &self.options.folder)
-            .field("shards", &self.count)
-            .finish()
+        f.debug_struct("LocalStore").field("place", &self.options.place).field("shards", &self.count).finish()
     }
 }
 
@@ -59,7 +55,7 @@ impl LocalStore {
     /// [`StoreError::Damaged`] if `FORMAT` or a manifest can't be used, [`StoreError::Io`] if the disk refuses.
     /// Other damage does not keep the store from opening: it is told, counted, and met by queries that touch it.
     pub fn open(options: StoreOptions) -> Result<Arc<Self>, StoreError> {
-        let count = format::open(&options.folder, options.shards)?;
+        let count = format::open(options.place.root()?.as_ref(), options.shards)?;
         let maintenance = maintenance::start(&options)?;
         let own = options.own.clone().unwrap_or_else(|| (0..count).collect());
         let waiting = Arc::new(Semaphore::new(WAITING_BYTES / PERMIT_BYTES));
@@ -147,8 +143,7 @@ impl LocalStore {
         shards.remove(&number).into_iter().for_each(Owned::stop);
         let jobs = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
         let jobs = jobs.as_ref().map(|(jobs, _)| jobs.clone()).ok_or(StoreError::Closed)?;
-        let folder = self.options.folder.join(format!("shard-{number:04}"));
-        let (shard, log) = Shard::open(Arc::new(LocalDisk::open(folder)?), number)?;
+        let (shard, log) = Shard::open(self.options.place.shard(number)?, number)?;
         let committer = commit::start(Arc::clone(&shard), log, jobs, &self.options)?;
         shards.insert(number, Owned { shard, commands: committer.commands, thread: committer.thread });
         Ok(())

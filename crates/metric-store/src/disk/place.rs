@@ -1,6 +1,6 @@
 //! Where a store lies.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Disk, LocalDisk, ObjectPlace};
@@ -52,5 +52,11 @@ fn simulated(fs: &super::sim::SimFs, name: &str) -> Result<Arc<dyn Disk>, StoreE
 impl From<PathBuf> for Place {
     fn from(folder: PathBuf) -> Self {
         Self::Folder(folder)
+    }
+}
+
+impl From<&Path> for Place {
+    fn from(folder: &Path) -> Self {
+        Self::Folder(folder.to_owned())
     }
 }

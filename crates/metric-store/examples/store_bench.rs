@@ -17,7 +17,7 @@ async fn main() {
         readings: usize::try_from(number(3, 480)).unwrap(),
         seed: 1,
         runs: 1_000,
-        clock: Arc::new(nephos_observe::SystemClock::new()),
+        clock: Arc::new(nephos_observe::SystemClock::default()),
     };
     run(&options, &mut |figure| {
         let goal = figure.goal.map(|goal| format!("  (goal {goal})")).unwrap_or_default();

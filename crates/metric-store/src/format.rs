@@ -23,6 +23,15 @@ pub(crate) fn open(root: &dyn Disk, shards: u32) -> Result<u32, StoreError> {
     }
 }
 
+/// Reads the number of shards of the store on this disk.
+pub(crate) fn read(root: &dyn Disk) -> Result<u32, StoreError> {
+    let path = root.describe(NAME);
+    match root.read(NAME)? {
+        Some(found) => parse(&path, &String::from_utf8_lossy(&found)),
+        None => Err(StoreError::Io { action: "open", path, source: std::io::ErrorKind::NotFound.into() }),
+    }
+}
+
 fn parse(path: &str, text: &str) -> Result<u32, StoreError> {
     let mut lines = text.lines().filter(|line| !line.starts_with('#'));
     let found = lines.next().unwrap_or_default();

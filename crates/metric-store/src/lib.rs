@@ -26,6 +26,7 @@ pub mod routes;
 pub mod store;
 #[cfg(any(test, feature = "suite"))]
 pub mod suite;
+pub mod tools;
 
 mod backup;
 mod batch;

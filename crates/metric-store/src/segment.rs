@@ -138,6 +138,11 @@ impl Segment {
         self.blob.len()
     }
 
+    /// Number of metrics it speaks of.
+    pub(crate) const fn len(&self) -> usize {
+        self.index.len()
+    }
+
     /// Whether its index was found damaged.
     pub(crate) fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Relaxed)

@@ -20,6 +20,8 @@ use crate::segment::{Block, Entry, Segment};
 
 pub(crate) mod commit;
 
+use commit::Change;
+
 /// Kinds of call in a frame of the log.
 const APPEND: u8 = 0;
 const DELETE: u8 = 1;
@@ -253,27 +255,30 @@ fn replay_logs(
     Ok(unsealed)
 }
 
-/// Applies a frame of the log: what its calls did, in their order.
-pub(crate) fn apply(head: &mut Head, commit: u64, payload: &[u8]) -> Result<AppendReport, Malformed> {
+/// The calls of a frame of the log, in their order.
+pub(crate) fn read_changes(payload: &[u8]) -> Result<Vec<Change>, Malformed> {
     let mut reader = Reader::new(payload);
-    let mut report = AppendReport::default();
+    let mut changes = Vec::new();
     while reader.remaining() > 0 {
         let kind = reader.u8()?;
         let mut body = Reader::new(reader.bytes()?);
-        match kind {
-            APPEND => {
-                let one = head.append(commit, &read_batch(&mut body)?);
-                report.accepted += one.accepted;
-                report.late += one.late;
-            }
-            DELETE => {
-                for metric in read_metrics(&mut body)? {
-                    head.delete(commit, metric);
-                }
-            }
+        changes.push(match kind {
+            APPEND => Change::Append(Arc::new(read_batch(&mut body)?)),
+            DELETE => Change::Delete(read_metrics(&mut body)?),
             _ => return Err(Malformed("unknown kind of call")),
-        }
+        });
         body.finish()?;
+    }
+    Ok(changes)
+}
+
+/// Applies a frame of the log: what its calls did.
+pub(crate) fn apply(head: &mut Head, commit: u64, payload: &[u8]) -> Result<AppendReport, Malformed> {
+    let mut report = AppendReport::default();
+    for change in read_changes(payload)? {
+        let one = change.apply(head, commit);
+        report.accepted += one.accepted;
+        report.late += one.late;
     }
     head.commit = head.commit.max(commit);
     Ok(report)

@@ -30,9 +30,14 @@ pub fn aggregate(
         Some(before) => values.get(before).copied(),
         None => predecessor.map(|measure| measure.value),
     };
+    let width = granularity.as_nanos();
+    let mut next: Option<Timestamp> = None;
     while let Some(first) = timestamps.get(begin) {
-        let start = first.floor(granularity);
-        let inside = |timestamp: &&Timestamp| timestamp.nanos_since(start) < granularity.as_nanos();
+        // Mostly the bucket that follows, which needs no division.
+        let follows = next.filter(|next| first >= next && first.nanos_since(*next) < width);
+        let start = follows.unwrap_or_else(|| first.floor(granularity));
+        next = start.as_nanos().checked_add(width).map(Timestamp::from_nanos);
+        let inside = |timestamp: &&Timestamp| timestamp.nanos_since(start) < width;
         let end = begin + timestamps[begin..].iter().take_while(inside).count();
         let bucket = &values[begin..end];
         plain.reset();

@@ -49,7 +49,7 @@ fn version_tells_program_store_format_and_interfaces() {
     let folder = tempfile::tempdir().unwrap();
     let version = nephos(folder.path(), &["version"]).result();
     assert!(version.starts_with(&format!("nephos {}\n", env!("CARGO_PKG_VERSION"))), "{version}");
-    for words in ["store format 1", "Gnocchi API v1", "Aodh API v2"] {
+    for words in ["store format 2", "Gnocchi API v1", "Aodh API v2"] {
         assert!(version.contains(words), "{version}");
     }
 }

@@ -111,6 +111,9 @@ pub(crate) enum Command {
     /// Try pipelines
     #[command(subcommand)]
     Pipeline(PipelineCommand),
+    /// Look at the metric store, check it, merge it, measure it
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -124,6 +127,42 @@ pub(crate) enum PipelineCommand {
     Test {
         /// List of samples, as `nephos poll --once --format json` prints them
         file: PathBuf,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Show sizes: shards, segments, bytes a point, encodings. May run beside a running Nephos
+    Inspect {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Check every checksum and that the parts agree; fails if there is a problem. May run beside a running Nephos
+    Verify {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Merge all segments into one for each shard; Nephos must be stopped. It merges by itself while it runs
+    Compact,
+    /// Measure the engine under the load of a cloud and print the figures with their goals
+    Bench {
+        /// Where to make the store that is measured; removed afterwards [default: the folder for temporary files]
+        #[arg(long, value_name = "FOLDER")]
+        folder: Option<PathBuf>,
+        /// Instances, 20 meters each
+        #[arg(long, default_value_t = 1_000)]
+        instances: u64,
+        /// Readings of each instance, a minute apart
+        #[arg(long, default_value_t = 1_440)]
+        readings: usize,
+        /// Seed of the load
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Runs of each query
+        #[arg(long, default_value_t = 1_000)]
+        runs: usize,
         #[command(flatten)]
         output: Output,
     },

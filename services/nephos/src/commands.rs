@@ -7,6 +7,7 @@ mod pipeline_test;
 mod plain;
 mod poll;
 mod status;
+mod store;
 mod table;
 
 use std::process::ExitCode;
@@ -38,6 +39,7 @@ pub(crate) async fn run(common: &Common, command: Command) -> anyhow::Result<Exi
         Command::Pipeline(PipelineCommand::Test { file, output }) => {
             with_configuration(common, |loaded| pipeline_test::run(loaded, &file, output.format))
         }
+        Command::Store(command) => store::run(common, command).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "nephos", &mut script);
@@ -66,6 +68,6 @@ fn with_configuration(
 
 fn version() {
     say(&format!("nephos {}", env!("CARGO_PKG_VERSION")));
-    say("metric store format 1 (not yet declared stable)");
+    say("metric store format 2 (not yet declared stable)");
     say("Gnocchi API v1, Aodh API v2, oslo.messaging envelope 2.0");
 }

@@ -15,6 +15,7 @@ use super::{APPEND, DELETE, Shard, put_metrics};
 use crate::bytes::put_bytes;
 use crate::contract::{AppendReport, Batch, StoreError};
 use crate::files::io_error;
+use crate::head::Head;
 use crate::instrument;
 use crate::log::LogWriter;
 use crate::maintenance::Job;
@@ -52,6 +53,19 @@ impl Change {
         bytes.push(kind);
         put_bytes(&mut bytes, &body);
         bytes
+    }
+}
+
+impl Change {
+    /// Does it to the head.
+    pub(crate) fn apply(&self, head: &mut Head, commit: u64) -> AppendReport {
+        match self {
+            Self::Append(batch) => head.append(commit, batch),
+            Self::Delete(metrics) => {
+                metrics.iter().for_each(|metric| head.delete(commit, *metric));
+                AppendReport::default()
+            }
+        }
     }
 }
 
@@ -211,13 +225,7 @@ impl Writer {
         let mut head = self.shard.head_mut();
         let mut answers = Vec::with_capacity(group.len());
         for call in group {
-            let mut report = AppendReport::default();
-            match call.change {
-                Change::Append(batch) => {
-                    report = head.append(number, &batch);
-                }
-                Change::Delete(metrics) => metrics.into_iter().for_each(|metric| head.delete(number, metric)),
-            }
+            let report = call.change.apply(&mut head, number);
             self.shard.accepted.fetch_add(report.accepted, Ordering::Relaxed);
             self.shard.late.fetch_add(report.late, Ordering::Relaxed);
             answers.push((call.reply, report));

@@ -13,6 +13,8 @@ use crate::contract::Run;
 use crate::disk::LocalDisk;
 use crate::shard::apply;
 
+mod crash;
+
 const METHODS: [AggregationMethod; 4] = [
     AggregationMethod::plain(Stat::Sum),
     AggregationMethod::plain(Stat::Std),

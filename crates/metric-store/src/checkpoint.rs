@@ -12,7 +12,7 @@ use crate::contract::StoreError;
 use crate::head::MetricState;
 use crate::instrument;
 use crate::log::{LogKey, list_logs};
-use crate::pack::{Columns, seal_and_pack, unpackable};
+use crate::pack::{Packer, unpackable};
 use crate::segment::{Segment, SegmentWriter};
 use crate::shard::Shard;
 
@@ -72,13 +72,13 @@ pub(crate) fn checkpoint(shard: &Shard, log_from: LogKey, clock: &dyn Clock) -> 
 fn write_segment(shard: &Shard, name: &str, changed: &[MetricId]) -> Result<(u64, Vec<Written>), StoreError> {
     let mut writer = SegmentWriter::create(&shard.disk, shard.number, name)?;
     let mut written = Vec::with_capacity(changed.len());
-    let mut scratch = Columns::default();
+    let mut packer = Packer::default();
     for ids in changed.chunks(BATCH) {
         if shard.is_closing() {
             return Err(StoreError::Closed);
         }
         for (metric, copy) in copies(shard, ids) {
-            written.push(write_one(shard, &mut writer, metric, copy, &mut scratch)?);
+            written.push(write_one(shard, &mut writer, metric, copy, &mut packer)?);
         }
     }
     Ok((writer.finish()?, written))
@@ -112,7 +112,7 @@ fn write_one(
     writer: &mut SegmentWriter,
     metric: MetricId,
     copy: Copied,
-    scratch: &mut Columns,
+    packer: &mut Packer,
 ) -> Result<Written, StoreError> {
     match copy {
         Copied::Deleted { commit } => {
@@ -120,7 +120,7 @@ fn write_one(
             Ok(Written::Deleted { metric, commit })
         }
         Copied::Live(mut state) => {
-            let content = seal_and_pack(&mut state, scratch);
+            let content = packer.seal(&mut state);
             let content = content.map_err(|error| unpackable(&shard.disk.describe(""), error))?;
             writer.push(metric, state.commit, Some(&content))?;
             let MetricState { commit, born_after, sealed, .. } = *state;
@@ -190,8 +190,8 @@ mod tests {
         let mut writer = SegmentWriter::create(&shard.disk, 0, "segment-x.nseg").unwrap();
         let copied = copies(&shard, &[metric]);
         change(&mut shard.head_mut(), metric);
-        let mut scratch = Columns::default();
-        let mut write = |(metric, copy)| write_one(&shard, &mut writer, metric, copy, &mut scratch).unwrap();
+        let mut packer = Packer::default();
+        let mut write = |(metric, copy)| write_one(&shard, &mut writer, metric, copy, &mut packer).unwrap();
         let written: Vec<_> = copied.into_iter().map(&mut write).collect();
         settle(&shard, &written);
         (folder, shard, metric)

@@ -9,11 +9,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use nephos_model::{Clock, Granularity, Timestamp};
-use nephos_timeseries::{BucketColumns, Effort, decode_columns};
+use nephos_timeseries::{BucketColumns, decode_columns};
 
 use crate::contract::StoreError;
 use crate::instrument;
-use crate::pack::{CHUNK_ROWS, pack_chunks, unpackable};
+use crate::pack::{CHUNK_ROWS, Packer, unpackable};
 use crate::segment::{Block, ChunkRef, Content, Entry, PackedChunk, Segment, SegmentWriter};
 use crate::shard::Shard;
 
@@ -27,7 +27,7 @@ pub(crate) fn compact(shard: &Shard, full: bool, clock: &dyn Clock) -> Result<()
     loop {
         let segments = shard.segments();
         let Some(range) = next_range(&segments, full) else { return Ok(()) };
-        merge(shard, &segments, range, clock)?;
+        merge(shard, &segments, range, full, clock)?;
         if full {
             return Ok(());
         }
@@ -73,6 +73,7 @@ fn merge(
     shard: &Shard,
     segments: &[Arc<Segment>],
     range: Range<usize>,
+    full: bool,
     clock: &dyn Clock,
 ) -> Result<(), StoreError> {
     let start = clock.monotonic();
@@ -83,7 +84,8 @@ fn merge(
     }
     let name = live.next_segment();
     let mut writer = SegmentWriter::create(&shard.disk, shard.number, &name)?;
-    let mut merger = Merger { shard, oldest: range.start == 0, cursors: Vec::with_capacity(sources.len()) };
+    let (oldest, cursors) = (range.start == 0, Vec::with_capacity(sources.len()));
+    let mut merger = Merger { shard, oldest, full, packer: Packer::default(), cursors };
     for segment in sources {
         merger.cursors.push((segment, segment.entries(&shard.damage).peekable()));
     }
@@ -125,6 +127,9 @@ struct Merger<'a, I: Iterator<Item = Entry>> {
     shard: &'a Shard,
     /// Whether no older segment is left out.
     oldest: bool,
+    /// Whether everything is to become as small as it can.
+    full: bool,
+    packer: Packer,
     cursors: Vec<(&'a Arc<Segment>, Peekable<I>)>,
 }
 
@@ -143,7 +148,7 @@ impl<'a, I: Iterator<Item = Entry>> Merger<'a, I> {
     }
 
     fn write(
-        &self,
+        &mut self,
         writer: &mut SegmentWriter,
         entries: &[(&Arc<Segment>, Entry)],
     ) -> Result<(), StoreError> {
@@ -160,9 +165,11 @@ impl<'a, I: Iterator<Item = Entry>> Merger<'a, I> {
             let alive = entries.iter().filter(|(_, entry)| entry.commit > block.born_after);
             let blocks = alive.filter_map(|(segment, entry)| Some((*segment, entry.data.as_ref()?)));
             let chunks = blocks.flat_map(|(segment, block)| {
+                let segment: &Segment = segment;
                 block.chunks(granularity).iter().map(move |chunk| (segment, block, *chunk))
             });
-            let joined = join(chunks.filter(|(_, _, chunk)| chunk.last >= first_kept))?;
+            let chunks = chunks.filter(|(_, _, chunk)| chunk.last >= first_kept).collect();
+            let joined = self.join(chunks)?;
             if !joined.is_empty() {
                 granularities.push((granularity, joined));
             }
@@ -182,38 +189,42 @@ impl<'a, I: Iterator<Item = Entry>> Merger<'a, I> {
         let items = state.policy.definition.iter();
         Some(items.map(|item| (item.granularity, state.first_kept(item))).collect())
     }
-}
 
-/// Copies large chunks, joins small ones. A damaged chunk is copied as it is: reading it names the damage.
-fn join<'a>(
-    chunks: impl Iterator<Item = (&'a Arc<Segment>, &'a Block, ChunkRef)>,
-) -> Result<Vec<PackedChunk>, StoreError> {
-    let mut joined = Vec::new();
-    let mut open = BucketColumns::default();
-    for (segment, block, chunk) in chunks {
-        let bytes = segment.chunk(block, chunk)?;
-        let large = open.is_empty() && chunk.rows as usize * 2 > CHUNK_ROWS;
-        let small = if large { None } else { decode_columns(&bytes).ok() };
-        match small {
-            Some(part) if open.is_empty() => open = part,
-            Some(part) => open.overwrite(&part),
-            None => {
-                joined.append(&mut close(segment, &mut open)?);
-                let bytes = bytes.into_owned();
-                joined.push(PackedChunk { first: chunk.first, last: chunk.last, rows: chunk.rows, bytes });
+    /// Copies large chunks, joins small ones. A damaged chunk is copied as it is: reading it names the damage.
+    fn join(&mut self, chunks: Vec<(&Segment, &Block, ChunkRef)>) -> Result<Vec<PackedChunk>, StoreError> {
+        let mut joined = Vec::new();
+        let mut open = BucketColumns::default();
+        let alone = chunks.len() == 1 && !self.full;
+        for (segment, block, chunk) in chunks {
+            let bytes = segment.chunk(block, chunk)?;
+            let large = open.is_empty() && chunk.rows as usize * 2 > CHUNK_ROWS;
+            let small = if alone || large { None } else { decode_columns(&bytes).ok() };
+            match small {
+                Some(part) if open.is_empty() => open = part,
+                Some(part) => open.overwrite(&part),
+                None => {
+                    joined.append(&mut self.close(&mut open)?);
+                    let bytes = bytes.into_owned();
+                    joined.push(PackedChunk {
+                        first: chunk.first,
+                        last: chunk.last,
+                        rows: chunk.rows,
+                        bytes,
+                    });
+                }
+            }
+            if open.len() >= CHUNK_ROWS {
+                joined.append(&mut self.close(&mut open)?);
             }
         }
-        if open.len() >= CHUNK_ROWS {
-            joined.append(&mut close(segment, &mut open)?);
-        }
+        joined.append(&mut self.close(&mut open)?);
+        Ok(joined)
     }
-    let packed = pack_chunks(open, Effort::Small).map_err(|error| unpackable("a merged segment", error))?;
-    joined.extend(packed);
-    Ok(joined)
-}
 
-fn close(segment: &Segment, open: &mut BucketColumns) -> Result<Vec<PackedChunk>, StoreError> {
-    pack_chunks(std::mem::take(open), Effort::Small).map_err(|error| unpackable(&segment.path(), error))
+    fn close(&mut self, open: &mut BucketColumns) -> Result<Vec<PackedChunk>, StoreError> {
+        let packed = self.packer.chunks(std::mem::take(open), self.full);
+        packed.map_err(|error| unpackable(&self.shard.disk.describe(""), error))
+    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use nephos_model::{Measure, Timestamp};
 use nephos_timeseries::{
-    ArchivePolicy, BucketColumns, Chunk, CodecError, Effort, PolicyItem, aggregate, decode_raw,
-    encode_columns, encode_raw,
+    ArchivePolicy, BucketColumns, Chunk, CodecError, Effort, PolicyItem, Scratch, aggregate, decode_raw,
+    encode_columns_into, encode_raw_into,
 };
 
 use crate::bytes::{Malformed, Reader, put_bytes, put_signed, put_unsigned};
@@ -19,6 +19,9 @@ const STATE_VERSION: u8 = 1;
 /// Rows of a full chunk: small enough that a short read unpacks little, large enough to pack well.
 pub(crate) const CHUNK_ROWS: usize = 4_096;
 const RAW_ROWS: usize = 1 << 16;
+
+/// Chunks of fewer rows are soon joined with others: the effort to make them small would be lost.
+const WORTH_EFFORT: usize = 1_024;
 
 /// Raw measures as columns: what aggregation and packing read.
 #[derive(Debug, Default)]
@@ -42,71 +45,83 @@ pub(crate) fn unpackable(path: &str, error: CodecError) -> StoreError {
     io_error("pack aggregates for", std::path::Path::new(path))(std::io::Error::other(error))
 }
 
-/// Aggregates what can't change any more, and packs it and the rest of the metric. Afterwards `state` is what the
-/// head will hold when the segment counts.
-pub(crate) fn seal_and_pack(state: &mut MetricState, scratch: &mut Columns) -> Result<Content, CodecError> {
-    let mut granularities = Vec::new();
-    if state.window > state.sealed {
-        scratch.fill(&state.raw);
-        let policy = Arc::clone(&state.policy);
-        for item in &policy.definition {
-            let from = state.sealed.floor(item.granularity).max(state.first_kept(item));
-            let until = state.window.floor(item.granularity);
-            let end = scratch.timestamps.partition_point(|timestamp| *timestamp < until);
-            let mut buckets = BucketColumns::new(&policy.methods);
-            let (timestamps, values) = (&scratch.timestamps[..end], &scratch.values[..end]);
-            aggregate(timestamps, values, None, item.granularity, from, &mut buckets);
-            let chunks = pack_chunks(buckets, Effort::Quick)?;
-            if !chunks.is_empty() {
-                granularities.push((item.granularity, chunks));
+/// Packs metric after metric, in memory that it keeps.
+#[derive(Debug, Default)]
+pub(crate) struct Packer {
+    columns: Columns,
+    scratch: Scratch,
+}
+
+impl Packer {
+    /// Aggregates what can't change any more, and packs it and the rest of the metric. Afterwards `state` is what the
+    /// head will hold when the segment counts.
+    pub(crate) fn seal(&mut self, state: &mut MetricState) -> Result<Content, CodecError> {
+        let mut granularities = Vec::new();
+        if state.window > state.sealed {
+            self.columns.fill(&state.raw);
+            let policy = Arc::clone(&state.policy);
+            for item in &policy.definition {
+                let from = state.sealed.floor(item.granularity).max(state.first_kept(item));
+                let until = state.window.floor(item.granularity);
+                let Columns { timestamps, values } = &self.columns;
+                let end = timestamps.partition_point(|timestamp| *timestamp < until);
+                let mut buckets = BucketColumns::new(&policy.methods);
+                aggregate(&timestamps[..end], &values[..end], None, item.granularity, from, &mut buckets);
+                let chunks = self.chunks(buckets, false)?;
+                if !chunks.is_empty() {
+                    granularities.push((item.granularity, chunks));
+                }
             }
+            state.seal(state.window);
         }
-        state.seal(state.window);
+        Ok(Content { born_after: state.born_after, granularities, state: self.state(state)? })
     }
-    Ok(Content { born_after: state.born_after, granularities, state: put_state(state, scratch)? })
-}
 
-/// Splits buckets into chunks and packs them.
-pub(crate) fn pack_chunks(
-    mut buckets: BucketColumns,
-    effort: Effort,
-) -> Result<Vec<PackedChunk>, CodecError> {
-    let mut chunks = Vec::with_capacity(buckets.len().div_ceil(CHUNK_ROWS));
-    while !buckets.is_empty() {
-        let part = match buckets.starts().get(CHUNK_ROWS).copied() {
-            Some(next) => buckets.split_before(next),
-            None => std::mem::take(&mut buckets),
-        };
-        let (Some(first), Some(last)) = (part.starts().first(), part.starts().last()) else { break };
-        chunks.push(PackedChunk {
-            first: *first,
-            last: *last,
-            rows: u32::try_from(part.len()).unwrap_or(u32::MAX),
-            bytes: encode_columns(&part, effort)?,
-        });
+    /// Splits buckets into chunks and packs them; with `small`, short ones as well as can be.
+    pub(crate) fn chunks(
+        &mut self,
+        mut buckets: BucketColumns,
+        small: bool,
+    ) -> Result<Vec<PackedChunk>, CodecError> {
+        let mut chunks = Vec::with_capacity(buckets.len().div_ceil(CHUNK_ROWS));
+        while !buckets.is_empty() {
+            let part = match buckets.starts().get(CHUNK_ROWS).copied() {
+                Some(next) => buckets.split_before(next),
+                None => std::mem::take(&mut buckets),
+            };
+            let (Some(first), Some(last)) = (part.starts().first(), part.starts().last()) else { break };
+            let effort = if small || part.len() >= WORTH_EFFORT { Effort::Small } else { Effort::Quick };
+            let mut bytes = Vec::new();
+            encode_columns_into(&part, effort, &mut self.scratch, &mut bytes)?;
+            let rows = u32::try_from(part.len()).unwrap_or(u32::MAX);
+            chunks.push(PackedChunk { first: *first, last: *last, rows, bytes });
+        }
+        Ok(chunks)
     }
-    Ok(chunks)
-}
 
-fn put_state(state: &MetricState, scratch: &mut Columns) -> Result<Vec<u8>, CodecError> {
-    let mut buf = vec![STATE_VERSION];
-    put_policy(&mut buf, &state.policy);
-    put_signed(&mut buf, state.window.as_nanos());
-    put_signed(&mut buf, state.sealed.as_nanos());
-    put_unsigned(&mut buf, state.low_water().len() as u64);
-    for (granularity, mark) in state.low_water() {
-        put_signed(&mut buf, granularity.as_nanos());
-        put_signed(&mut buf, mark.as_nanos());
+    fn state(&mut self, state: &MetricState) -> Result<Vec<u8>, CodecError> {
+        let mut buf = vec![STATE_VERSION];
+        put_policy(&mut buf, &state.policy);
+        put_signed(&mut buf, state.window.as_nanos());
+        put_signed(&mut buf, state.sealed.as_nanos());
+        put_unsigned(&mut buf, state.low_water().len() as u64);
+        for (granularity, mark) in state.low_water() {
+            put_signed(&mut buf, granularity.as_nanos());
+            put_signed(&mut buf, mark.as_nanos());
+        }
+        self.columns.fill(&state.raw);
+        let Columns { timestamps, values } = &self.columns;
+        put_unsigned(&mut buf, timestamps.len().div_ceil(RAW_ROWS) as u64);
+        let mut packed = Vec::new();
+        for (timestamps, values) in timestamps.chunks(RAW_ROWS).zip(values.chunks(RAW_ROWS)) {
+            packed.clear();
+            encode_raw_into(timestamps, values, Effort::Quick, &mut self.scratch, &mut packed)?;
+            put_bytes(&mut buf, &packed);
+        }
+        let crc = crc32fast::hash(&buf);
+        buf.extend_from_slice(&crc.to_le_bytes());
+        Ok(buf)
     }
-    scratch.fill(&state.raw);
-    let Columns { timestamps, values } = scratch;
-    put_unsigned(&mut buf, timestamps.len().div_ceil(RAW_ROWS) as u64);
-    for (timestamps, values) in timestamps.chunks(RAW_ROWS).zip(values.chunks(RAW_ROWS)) {
-        put_bytes(&mut buf, &encode_raw(timestamps, values, Effort::Quick)?);
-    }
-    let crc = crc32fast::hash(&buf);
-    buf.extend_from_slice(&crc.to_le_bytes());
-    Ok(buf)
 }
 
 /// Reads a metric's state as a segment holds it.
@@ -205,7 +220,7 @@ mod tests {
     fn a_state_comes_back_as_it_was_packed() {
         let mut state = state();
         assert_eq!(state.low_water().len(), 1);
-        let content = seal_and_pack(&mut state, &mut Columns::default()).unwrap();
+        let content = Packer::default().seal(&mut state).unwrap();
         assert_eq!(state.sealed, state.window);
         let read = read_state(&content.state, state.commit, state.born_after).unwrap();
         assert_eq!(read.raw, state.raw);
@@ -222,7 +237,7 @@ mod tests {
             flip in 1..=u8::MAX,
         ) {
             prop_assert!(read_state(&noise, 1, 0).is_err());
-            let mut bytes = seal_and_pack(&mut state(), &mut Columns::default()).unwrap().state;
+            let mut bytes = Packer::default().seal(&mut state()).unwrap().state;
             // Behind the checksum's back, to reach the parser itself.
             let body = bytes.len() - 4;
             bytes[at.index(body)] ^= flip;

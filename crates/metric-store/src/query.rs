@@ -56,7 +56,12 @@ struct Part {
 }
 
 /// Answers one request.
-pub(crate) fn query(shard: &Shard, request: &SeriesRequest, budget: &Budget) -> Result<Series, StoreError> {
+pub(crate) fn query(
+    shard: &Shard,
+    request: &SeriesRequest,
+    budget: &Budget,
+    scratch: &mut Scratch,
+) -> Result<Series, StoreError> {
     let wanted = granularities(request);
     let empty = |granularity| SeriesPoints { granularity, timestamps: Vec::new(), values: Vec::new() };
     let (parts, born_after, segments) = {
@@ -76,7 +81,7 @@ pub(crate) fn query(shard: &Shard, request: &SeriesRequest, budget: &Budget) -> 
     for (granularity, part) in parts {
         granularities.push(match part {
             None => empty(granularity),
-            Some(part) => reading.points(part)?,
+            Some(part) => reading.points(part, scratch)?,
         });
     }
     Ok(Series { granularities })
@@ -140,11 +145,11 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn points(&self, part: Part) -> Result<SeriesPoints, StoreError> {
+    fn points(&self, part: Part, scratch: &mut Scratch) -> Result<SeriesPoints, StoreError> {
         let (method, granularity) = (self.request.method, part.item.granularity);
         let mut timestamps = Vec::new();
         let mut values = Vec::new();
-        self.read_segments(&part, &mut timestamps, &mut values)?;
+        self.read_segments(&part, scratch, &mut timestamps, &mut values)?;
 
         self.budget.take(part.raw.timestamps.len())?;
         let mut buckets = BucketColumns::new(&[method]);
@@ -185,6 +190,7 @@ impl Reading<'_> {
     fn read_segments(
         &self,
         part: &Part,
+        scratch: &mut Scratch,
         timestamps: &mut Vec<Timestamp>,
         values: &mut Vec<f64>,
     ) -> Result<(), StoreError> {
@@ -192,7 +198,6 @@ impl Reading<'_> {
         if part.from >= until {
             return Ok(());
         }
-        let mut scratch = Scratch::default();
         for (segment, entry) in self.entries()? {
             let Some(block) = &entry.data else { continue };
             let chunks = block.chunks(part.item.granularity).iter();
@@ -200,7 +205,7 @@ impl Reading<'_> {
                 self.budget.take(chunk.rows as usize)?;
                 let bytes = segment.chunk(block, *chunk)?;
                 let unpacked = Chunk::parse(&bytes).and_then(|chunk| {
-                    chunk.read(self.request.method, part.from..until, &mut scratch, timestamps, values)
+                    chunk.read(self.request.method, part.from..until, scratch, timestamps, values)
                 });
                 unpacked.map_err(|error| {
                     let reason =

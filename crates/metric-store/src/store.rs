@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use nephos_model::MetricId;
+use nephos_timeseries::Scratch;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::bytes::shard_of;
@@ -278,8 +279,11 @@ impl MetricStore for LocalStore {
             }
             let budget = Budget::new(self.options.limits.points);
             blocking(move || {
-                let answers: Result<Vec<_>, _> =
-                    work.iter().map(|(shard, request)| query(shard, request, &budget)).collect();
+                let mut scratch = Scratch::default();
+                let answers: Result<Vec<_>, _> = work
+                    .iter()
+                    .map(|(shard, request)| query(shard, request, &budget, &mut scratch))
+                    .collect();
                 Ok((answers?, budget.used()))
             })
             .await

@@ -94,8 +94,13 @@ impl Look {
         let mut tries = 0;
         loop {
             let (_, manifest) = newest(disk.as_ref())?;
-            let mut look =
-                Self { disk: Arc::clone(&disk), number, manifest, segments: Vec::new(), unreadable: Vec::new() };
+            let mut look = Self {
+                disk: Arc::clone(&disk),
+                number,
+                manifest,
+                segments: Vec::new(),
+                unreadable: Vec::new(),
+            };
             for name in &look.manifest.segments {
                 match Segment::open(Arc::clone(&disk), number, name, damage) {
                     Ok(segment) => look.segments.push(Arc::new(segment)),

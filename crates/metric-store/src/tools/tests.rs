@@ -52,7 +52,12 @@ async fn a_store_tells_what_it_holds_and_has_no_problems() {
     let [first, second] = shard.segments.as_slice() else { panic!("two segments") };
     assert_eq!((first.metrics, second.metrics), (30, 30));
     assert_eq!((first.buckets, first.raw), (30 * 49, 30));
-    let rows: u64 = found.encodings.iter().filter(|(name, _)| name.starts_with("values")).map(|(_, size)| size.rows).sum();
+    let rows: u64 = found
+        .encodings
+        .iter()
+        .filter(|(name, _)| name.starts_with("values"))
+        .map(|(_, size)| size.rows)
+        .sum();
     assert_eq!(rows, 2 * (first.buckets + second.buckets), "a row for each method");
     assert_eq!(verify(&place, &mut |_, _| {}).unwrap(), []);
 }

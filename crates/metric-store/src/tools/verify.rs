@@ -109,8 +109,9 @@ impl Check<'_> {
     fn block(&mut self, metric: MetricId, commit: u64, block: &Block) {
         let place = format!("metric {metric}, block at byte {}", block.offset);
         let state = self.segment.state(block).map_err(|error| error.to_string());
-        let state =
-            state.and_then(|bytes| read_state(&bytes, commit, block.born_after).map_err(|error| error.to_string()));
+        let state = state.and_then(|bytes| {
+            read_state(&bytes, commit, block.born_after).map_err(|error| error.to_string())
+        });
         if let Err(error) = state {
             self.tell(format!("{place}: {error}"));
         }

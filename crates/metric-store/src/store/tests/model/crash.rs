@@ -66,7 +66,12 @@ impl Life {
         for _ in 0..=self.below(3) {
             let number = u8::try_from(self.below(u64::from(METRICS))).unwrap();
             let measures: Vec<(i64, f64)> = (0..=self.below(6))
-                .map(|_| (self.now + self.random.below(180).cast_signed() - 150, self.random.below(100) as f64 * 0.3))
+                .map(|_| {
+                    (
+                        self.now + self.random.below(180).cast_signed() - 150,
+                        self.random.below(100) as f64 * 0.3,
+                    )
+                })
                 .collect();
             runs.push((number, measures));
         }
@@ -136,20 +141,30 @@ impl Life {
     fn check(&mut self, seed: u64) {
         let (shard, _) = self.engine.as_ref().unwrap();
         let answers = |naives: &BTreeMap<u8, Naive>| {
-            (0..METRICS).all(|number| METHODS.into_iter().all(|method| {
-                let asked = SeriesRequest { method, policy: Arc::clone(&self.policy), ..request(metric(number)) };
-                let series = query(shard, &asked, &Budget::new(u64::MAX)).unwrap();
-                series.granularities.iter().all(|points| {
-                    let expected = naives.get(&number);
-                    let expected = expected.map(|naive| naive.points(&self.policy, method, seconds(points.granularity)));
-                    let starts = points.timestamps.iter().map(|start| start.as_secs());
-                    starts.zip(points.values.iter().map(|value| value.to_bits())).eq(expected.unwrap_or_default())
+            (0..METRICS).all(|number| {
+                METHODS.into_iter().all(|method| {
+                    let asked =
+                        SeriesRequest { method, policy: Arc::clone(&self.policy), ..request(metric(number)) };
+                    let series =
+                        query(shard, &asked, &Budget::new(u64::MAX), &mut Scratch::default()).unwrap();
+                    series.granularities.iter().all(|points| {
+                        let expected = naives.get(&number);
+                        let expected = expected
+                            .map(|naive| naive.points(&self.policy, method, seconds(points.granularity)));
+                        let starts = points.timestamps.iter().map(|start| start.as_secs());
+                        starts
+                            .zip(points.values.iter().map(|value| value.to_bits()))
+                            .eq(expected.unwrap_or_default())
+                    })
                 })
-            }))
+            })
         };
         let possible = self.candidates.len();
         let kept: Candidates = self.candidates.iter().filter(|naives| answers(naives)).cloned().collect();
-        assert!(!kept.is_empty(), "seed {seed}: none of {possible} possible states is what the store answers");
+        assert!(
+            !kept.is_empty(),
+            "seed {seed}: none of {possible} possible states is what the store answers"
+        );
         self.candidates = kept;
     }
 }
@@ -162,7 +177,8 @@ fn lives(seed: u64) -> u64 {
         let last = life.fs.operations() + 1 + life.below(120);
         life.fs.crash_after(last - life.fs.operations());
         if life.below(3) == 0 {
-            let op = [Op::Write, Op::Sync, Op::Create, Op::Name, Op::SyncFolder][usize::try_from(life.below(5)).unwrap()];
+            let op = [Op::Write, Op::Sync, Op::Create, Op::Name, Op::SyncFolder]
+                [usize::try_from(life.below(5)).unwrap()];
             let kind = if life.below(2) == 0 { ErrorKind::StorageFull } else { ErrorKind::Other };
             let after = life.below(20);
             life.fs.fail(op, after, kind);

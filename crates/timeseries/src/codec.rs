@@ -52,6 +52,8 @@ const COLUMNS_SHIFT: u32 = 4;
 const RAW: u8 = 0;
 const MANY: u8 = 15;
 const CRC_BYTES: usize = 4;
+/// Bytes behind packed bits that make reading whole words safe.
+const PADDING: usize = 16;
 
 /// Set in the tag of a column with bytes that begin with which rows have a value.
 const PARTIAL: u8 = 0x40;
@@ -117,6 +119,7 @@ pub enum CodecError {
 pub struct Scratch {
     integers: Vec<i64>,
     residuals: Vec<i64>,
+    padded: Vec<u8>,
     table: Vec<ans::State>,
     dense: Vec<f64>,
     other: Vec<f64>,

@@ -11,9 +11,9 @@
 //!       a value: extra bits of its class · bits to its lane's next state
 //! ```
 
-use super::CodecError;
 use super::ans::{self, MAX_LOG, MIN_LOG, STATES, State};
 use super::bits::{BitReader, BitWriter, PEEKED, peek};
+use super::{CodecError, Effort, PADDING};
 
 /// Most classes of a table.
 const MAX_CLASSES: usize = 255;
@@ -21,6 +21,7 @@ const MAX_CLASSES: usize = 255;
 const MAX_EXTRA: u32 = 56;
 /// Finest division of a power of two: by 2 to the power of this.
 const MAX_STEPS: u32 = 3;
+const QUICK_STEPS: u32 = 1;
 /// Room to count classes in.
 const COUNTED: usize = 1024;
 /// Finest of the linear classes that are tried, and how many times they may be twice as wide.
@@ -89,111 +90,107 @@ fn log_class(magnitude: u64, steps: u32) -> u32 {
 #[derive(Debug)]
 pub(super) struct Plan {
     division: Division,
-    /// First class counted, and counts from there on.
-    offset: u32,
-    counts: Vec<u32>,
+    /// Classes that occur, ascending, and how often.
+    counts: Vec<(u32, u32)>,
     pub(super) size: usize,
 }
 
 /// The best division of values, `None` if classes do not suit them. `floats` says that they are bits of floats.
-pub(super) fn plan(values: &[i64], floats: bool) -> Option<Plan> {
-    let by_size = |a: &Plan, b: &Plan| a.size.cmp(&b.size);
-    let log = plan_log(values);
-    if !floats {
-        return log;
-    }
-    log.into_iter().chain(plan_linear(values)).min_by(by_size)
+pub(super) fn plan(values: &[i64], floats: bool, effort: Effort) -> Option<Plan> {
+    let log = plan_log(values, effort);
+    let linear = if floats { plan_linear(values) } else { None };
+    log.into_iter().chain(linear).min_by_key(|plan| plan.size)
 }
 
-#[allow(clippy::cast_possible_truncation)]
-fn plan_log(values: &[i64]) -> Option<Plan> {
-    let signed = values.iter().any(|value| *value < 0);
-    let finest = Division::Log { steps: MAX_STEPS, signed };
-    let mut counts = vec![0_u32; COUNTED];
+fn plan_log(values: &[i64], effort: Effort) -> Option<Plan> {
+    let signed = values.iter().fold(0, |any, value| any | value) < 0;
+    let steps = match effort {
+        Effort::Quick => QUICK_STEPS,
+        Effort::Small => MAX_STEPS,
+    };
+    let finest = Division::Log { steps, signed };
+    let mut dense = [0_u32; COUNTED];
     for value in values {
-        counts[finest.class(*value) as usize % COUNTED] += 1;
+        dense[finest.class(*value) as usize % COUNTED] += 1;
     }
-    let used = counts.iter().rposition(|count| *count > 0)? + 1;
-    counts.truncate(used);
-    finest.bin(used as u64 - 1)?;
+    let counts: Vec<(u32, u32)> = (0..).zip(dense).filter(|(_, count)| *count > 0).collect();
+    let mut finer = plan_of(finest, counts, values.len())?;
     let mut best: Option<Plan> = None;
-    let mut coarser = Vec::new();
-    for steps in (0..=MAX_STEPS).rev() {
-        let division = Division::Log { steps, signed };
-        if steps < MAX_STEPS {
-            coarser.clear();
-            coarser.resize(counts.len(), 0);
-            for (class, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-                let bin = finest.bin(class as u64)?;
-                // The end of a negative bin that is nearest to zero, as the base of a positive one.
-                let near =
-                    if signed && class & 1 == 1 { bin.base + ((1 << bin.extra) - 1) } else { bin.base };
-                coarser[division.class(near) as usize] += count;
-            }
+    for steps in (0..steps).rev() {
+        let coarser = coarser(&finer, Division::Log { steps, signed }, values.len());
+        if finer.size < best.as_ref().map_or(usize::MAX, |best| best.size) {
+            best = Some(finer);
         }
-        let counts = if steps < MAX_STEPS { &coarser } else { &counts };
-        if let Some(size) = size(counts, values.len(), division)
-            && best.as_ref().is_none_or(|best| size < best.size)
-        {
-            best = Some(Plan { division, offset: 0, counts: counts.clone(), size });
+        match coarser {
+            Some(coarser) => finer = coarser,
+            None => return best,
         }
     }
-    best
+    best.into_iter().chain([finer]).min_by_key(|plan| plan.size)
+}
+
+/// The same values in a coarser division.
+fn coarser(finer: &Plan, division: Division, values: usize) -> Option<Plan> {
+    let mut counts: Vec<(u32, u32)> = Vec::with_capacity(finer.counts.len());
+    for (class, count) in &finer.counts {
+        let bin = finer.division.bin(u64::from(*class))?;
+        // Both ends of a bin lie in the same coarser bin, so any value of it tells the class.
+        let class = division.class(bin.base);
+        // Classes of either sign alternate.
+        match counts.iter_mut().rev().take(2).find(|(known, _)| *known == class) {
+            Some((_, sum)) => *sum += count,
+            None => counts.push((class, *count)),
+        }
+    }
+    counts.sort_unstable();
+    plan_of(division, counts, values)
 }
 
 fn plan_linear(values: &[i64]) -> Option<Plan> {
     let finest = Division::Linear { shift: FLOAT_SHIFT };
-    let (least, most) = values
-        .iter()
-        .map(|value| finest.class(*value))
-        .fold((u32::MAX, 0), |(least, most), class| (least.min(class), most.max(class)));
-    let span = most.checked_sub(least)? as usize + 1;
-    if span > COUNTED * 4 {
-        return None;
+    let least = values.iter().map(|value| finest.class(*value)).min()?;
+    let mut dense = vec![0_u32; COUNTED * 4];
+    for value in values {
+        *dense.get_mut((finest.class(*value) - least) as usize)? += 1;
     }
+    let mut counts: Vec<(u32, u32)> = (least..).zip(dense).filter(|(_, count)| *count > 0).collect();
     let mut best: Option<Plan> = None;
     for shift in FLOAT_SHIFT..FLOAT_SHIFT + FLOAT_SHIFTS {
-        let division = Division::Linear { shift };
-        let offset = least >> (shift - FLOAT_SHIFT);
-        let mut counts = vec![0_u32; span];
-        for value in values {
-            counts[(division.class(*value) - offset) as usize] += 1;
-        }
-        if let Some(size) = size(&counts, values.len(), division)
-            && best.as_ref().is_none_or(|best| size < best.size)
-        {
-            best = Some(Plan { division, offset, counts, size });
-        }
+        let plan = plan_of(Division::Linear { shift }, counts.clone(), values.len());
+        best = best.into_iter().chain(plan).min_by_key(|plan| plan.size);
+        counts.dedup_by(|(class, count), (before, sum)| {
+            let same = *class >> 1 == *before >> 1;
+            *sum += if same { *count } else { 0 };
+            same
+        });
+        counts.iter_mut().for_each(|(class, _)| *class >>= 1);
     }
     best
 }
 
-/// Bytes that values take whose classes were counted.
+/// What values take whose classes were counted; the size is beyond everything if there are too few or too many
+/// classes.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
-fn size(counts: &[u32], values: usize, division: Division) -> Option<usize> {
-    let (mut classes, mut plain, mut entropy) = (0_usize, 0_u64, 0.0_f32);
-    for (class, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-        classes += 1;
-        plain += u64::from(*count)
-            * match division {
-                Division::Log { .. } => u64::from(division.bin(class as u64)?.extra),
-                Division::Linear { shift } => u64::from(shift),
-            };
+fn plan_of(division: Division, counts: Vec<(u32, u32)>, values: usize) -> Option<Plan> {
+    let (mut plain, mut entropy) = (0_u64, values as f32 * log2(values as u32));
+    for (class, count) in &counts {
+        let bin = division.bin(u64::from(*class))?;
+        plain += u64::from(*count) * u64::from(bin.extra);
         entropy -= *count as f32 * log2(*count);
     }
-    if !(2..=MAX_CLASSES).contains(&classes) {
-        return None;
+    if !(2..=MAX_CLASSES).contains(&counts.len()) {
+        return Some(Plan { division, counts, size: usize::MAX });
     }
-    entropy += values as f32 * log2(values as u32);
-    let log = log_for(values, classes);
-    let table = 14 + classes * (WEIGHT_BITS as usize + 2) + lanes(values) * log as usize;
+    let log = log_for(values, counts.len());
+    let table = 14 + counts.len() * (WEIGHT_BITS as usize + 2) + lanes(values) * log as usize;
     // Rounded weights, and states that are not quite random.
-    Some((table + plain as usize + (entropy * 1.01) as usize).div_ceil(8))
+    let size = (table + plain as usize + (entropy * 1.01) as usize).div_ceil(8);
+    Some(Plan { division, counts, size })
 }
 
 /// Within a hundredth, which is all that a comparison needs.
 #[allow(clippy::cast_precision_loss)]
-fn log2(value: u32) -> f32 {
+pub(super) fn log2(value: u32) -> f32 {
     let bits = (value as f32).to_bits();
     let exponent = (bits >> 23) as f32 - 127.0;
     let mantissa = f32::from_bits(bits & 0x007f_ffff | 0x3f80_0000);
@@ -237,14 +234,16 @@ fn level(count: u32) -> u64 {
 /// Appends `values`, of which `plan` was made.
 #[allow(clippy::cast_possible_truncation)]
 pub(super) fn encode(values: &[i64], plan: &Plan, out: &mut Vec<u8>) -> Result<(), CodecError> {
-    let Plan { division, offset, counts, .. } = plan;
-    let mut symbols = vec![0_u8; counts.len()];
+    let Plan { division, counts, .. } = plan;
+    let least = counts.first().map_or(0, |(class, _)| *class);
+    let span = counts.last().map_or(0, |(class, _)| class - least + 1);
+    let mut symbols = vec![0_u8; span as usize];
     let (mut bins, mut weights, mut levels) = (Vec::new(), Vec::new(), Vec::new());
-    let most = counts.iter().copied().max().unwrap_or(1);
+    let most = counts.iter().map(|(_, count)| *count).max().unwrap_or(1);
     let excess = (most.ilog2() + 1).saturating_sub(15);
-    for (class, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-        symbols[class] = bins.len() as u8;
-        let class = class as u64 + u64::from(*offset);
+    for (class, count) in counts {
+        symbols[(class - least) as usize] = bins.len() as u8;
+        let class = u64::from(*class);
         bins.push(division.bin(class).ok_or(CodecError::Malformed("unknown class"))?);
         let level = level(count >> excess);
         weights.push(weight(level));
@@ -277,7 +276,7 @@ pub(super) fn encode(values: &[i64], plan: &Plan, out: &mut Vec<u8>) -> Result<(
     let mut states = [0_u32; 4];
     let mut steps = vec![(0_u32, 0_u32, 0_u8); values.len()];
     for (row, (value, step)) in values.iter().zip(&mut steps).enumerate().rev() {
-        let symbol = symbols[(division.class(*value) - offset) as usize];
+        let symbol = symbols[(division.class(*value) - least) as usize];
         let state = &mut states[row % lanes];
         *step = if row + lanes >= values.len() {
             *state = encoder.last(usize::from(symbol), &frequencies);
@@ -307,8 +306,13 @@ pub(super) fn encode(values: &[i64], plan: &Plan, out: &mut Vec<u8>) -> Result<(
     Ok(())
 }
 
-/// Fills `values` from the whole of what [`encode`] wrote; `table` is scratch.
-pub(super) fn decode(bytes: &[u8], values: &mut [i64], table: &mut Vec<State>) -> Result<(), CodecError> {
+/// Fills `values` from the whole of what [`encode`] wrote; `padded` and `table` are scratch.
+pub(super) fn decode(
+    bytes: &[u8],
+    values: &mut [i64],
+    padded: &mut Vec<u8>,
+    table: &mut Vec<State>,
+) -> Result<(), CodecError> {
     let mut bits = BitReader::new(bytes);
     let division = if bits.get(1)? == 1 {
         Division::Linear { shift: bits.get_small(6)? }
@@ -344,14 +348,18 @@ pub(super) fn decode(bytes: &[u8], values: &mut [i64], table: &mut Vec<State>) -
         *state = bits.get_small(log)? as usize;
     }
     let at = bits.position();
+    // Few bytes may hold many values: words that reach beyond them must not be the slow case.
+    padded.clear();
+    padded.extend_from_slice(bytes);
+    padded.extend_from_slice(&[0; PADDING]);
     let narrow = u32::from(widest) + log <= PEEKED;
     let at = match (lanes, narrow) {
-        (1, true) => run::<1, true>(bytes, at, table, states, values),
-        (2, true) => run::<2, true>(bytes, at, table, states, values),
-        (_, true) => run::<4, true>(bytes, at, table, states, values),
-        (1, false) => run::<1, false>(bytes, at, table, states, values),
-        (2, false) => run::<2, false>(bytes, at, table, states, values),
-        (_, false) => run::<4, false>(bytes, at, table, states, values),
+        (1, true) => run::<1, true>(padded, at, table, states, values),
+        (2, true) => run::<2, true>(padded, at, table, states, values),
+        (_, true) => run::<4, true>(padded, at, table, states, values),
+        (1, false) => run::<1, false>(padded, at, table, states, values),
+        (2, false) => run::<2, false>(padded, at, table, states, values),
+        (_, false) => run::<4, false>(padded, at, table, states, values),
     };
     if at.div_ceil(8) == bytes.len() { Ok(()) } else { Err(CodecError::Truncated) }
 }
@@ -403,12 +411,17 @@ mod tests {
     use super::*;
 
     fn check(values: &[i64], floats: bool) -> Option<usize> {
-        let plan = plan(values, floats)?;
+        check_with(values, floats, Effort::Quick);
+        check_with(values, floats, Effort::Small)
+    }
+
+    fn check_with(values: &[i64], floats: bool, effort: Effort) -> Option<usize> {
+        let plan = plan(values, floats, effort).filter(|plan| plan.size < usize::MAX)?;
         let mut out = Vec::new();
         encode(values, &plan, &mut out).unwrap();
         assert!(out.len() <= plan.size + plan.size / 8 + 12, "{} planned {}", out.len(), plan.size);
         let mut decoded = vec![7; values.len()];
-        decode(&out, &mut decoded, &mut Vec::new()).unwrap();
+        decode(&out, &mut decoded, &mut Vec::new(), &mut Vec::new()).unwrap();
         assert_eq!(decoded, values);
         Some(out.len())
     }
@@ -475,7 +488,7 @@ mod tests {
         fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..100), rows in 0_usize..600) {
             // Whatever comes of it.
             let mut values = vec![0; rows];
-            prop_assert!(decode(&bytes, &mut values, &mut Vec::new()).is_ok() || rows < 600);
+            prop_assert!(decode(&bytes, &mut values, &mut Vec::new(), &mut Vec::new()).is_ok() || rows < 600);
         }
     }
 }

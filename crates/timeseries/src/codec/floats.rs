@@ -1,6 +1,7 @@
 //! Values of a column, one after another: choosing what they are, and writing them as that.
 
 use super::bytes::{Reader, put_varint, unzigzag, zigzag};
+use super::trend::Kind;
 use super::{CodecError, Effort, Scratch, ints, packed, xor};
 
 /// Eight bytes each.
@@ -46,12 +47,12 @@ pub(super) fn encode(
     }
     let mut integers = std::mem::take(&mut scratch.integers);
     let (tag, outcome) = match to_integers(values, &mut integers) {
-        Some(places) => (SCALED + places, ints::encode(&integers, false, effort, scratch, out)),
+        Some(places) => (SCALED + places, ints::encode(&integers, Kind::Values, effort, scratch, out)),
         None => {
             let start = out.len();
             integers.clear();
             integers.extend(values.iter().map(|value| ordered(value.to_bits().cast_signed())));
-            let outcome = ints::encode(&integers, true, effort, scratch, out);
+            let outcome = ints::encode(&integers, Kind::Floats, effort, scratch, out);
             (improve(values, effort, start, out), outcome)
         }
     };
@@ -62,22 +63,25 @@ pub(super) fn encode(
 /// Replaces the ordered bits that `out` has from `start` on by what is smaller.
 fn improve(values: &[f64], effort: Effort, start: usize, out: &mut Vec<u8>) -> u8 {
     let mut best = (ORDERED, out.len() - start);
-    let mut replace = |tag, bytes: Vec<u8>| {
+    // Returns the size to stay below.
+    let mut replace = |tag, bytes: Option<Vec<u8>>| {
         // Slower reading must pay.
-        if bytes.len() < best.1 - best.1 * 3 / 100 {
+        let limit = best.1 - best.1 * 3 / 100;
+        if let Some(bytes) = bytes.filter(|bytes| bytes.len() < limit) {
             best = (tag, bytes.len());
             out.truncate(start);
             out.extend_from_slice(&bytes);
         }
+        limit
     };
     if effort == Effort::Small {
-        let mut xored = Vec::with_capacity(values.len() * 8);
-        xor::encode(values, &mut xored);
-        replace(XOR, xored);
-        if values.len() >= PCO_MIN_VALUES
-            && let Some(bytes) = packed::compress(values)
-        {
-            replace(PCO, bytes);
+        if xor::least_size(values) < replace(XOR, None) {
+            let mut xored = Vec::with_capacity(values.len() * 8);
+            xor::encode(values, &mut xored);
+            replace(XOR, Some(xored));
+        }
+        if values.len() >= PCO_MIN_VALUES {
+            replace(PCO, packed::compress(values));
         }
     }
     if values.len() * 8 <= best.1 {

@@ -64,21 +64,23 @@ fn frame(block: &[i64]) -> Frame {
     }
     let head = 1 + varint_len(zigzag(base));
     let mut best = Frame { base, width: 64, patches: 0, size: usize::MAX };
-    let mut patches = 0;
+    // Lengths above the width, and how many values have them.
+    let mut longer = [(0_u32, 0_u32); MAX_PATCHES as usize + 1];
+    let (mut kinds, mut patches) = (0, 0);
     for (width, count) in (0..65_u32).zip(lengths).rev().filter(|(_, count)| *count > 0) {
-        if patches > MAX_PATCHES {
-            break;
-        }
-        let patched: u32 = (width + 1..=64)
-            .zip(lengths.iter().skip(width as usize + 1))
-            .map(|(longer, count)| count * (1 + (longer - width).div_ceil(7)))
-            .sum();
-        let size =
-            head + (block.len() * width as usize).div_ceil(8) + patched as usize + usize::from(patches > 0);
+        let patched: u32 =
+            longer.iter().take(kinds).map(|(length, count)| count * (1 + (length - width).div_ceil(7))).sum();
+        let packed = (block.len() * width as usize).div_ceil(8);
+        let size = head + packed + patched as usize + usize::from(patches > 0);
         if size < best.size {
             best = Frame { base, width, patches, size };
         }
         patches += count;
+        if patches > MAX_PATCHES {
+            break;
+        }
+        longer[kinds] = (width, count);
+        kinds += 1;
     }
     best
 }
@@ -116,18 +118,20 @@ fn unpack(reader: &mut Reader<'_>, block: &mut [i64]) -> Result<(), CodecError> 
         let patches = usize::from(reader.byte()?) + 1;
         reader.take(patches)?
     };
-    let bytes = reader.take((block.len() * width as usize).div_ceil(8))?;
+    let length = (block.len() * width as usize).div_ceil(8);
+    // What follows is read with the last values and masked away again.
+    let bytes = reader.clone().rest();
+    reader.take(length)?;
     let mask = low_bits(width);
+    let mut at = 0;
     if width == 0 {
         block.fill(base);
     } else if width <= PEEKED {
-        let mut at = 0;
         for value in block.iter_mut() {
             *value = base.wrapping_add((peek(bytes, at) & mask).cast_signed());
             at += width as usize;
         }
     } else {
-        let mut at = 0;
         for value in block.iter_mut() {
             let word = peek(bytes, at) & u64::from(u32::MAX) | peek(bytes, at + 32) << 32;
             *value = base.wrapping_add((word & mask).cast_signed());

@@ -202,7 +202,7 @@ fn known_shapes_cost_what_they_hold() {
     let raw_limits = [
         ("constant", 18),
         ("constant-float", 24),
-        ("counter", 90),
+        ("counter", 105),
         ("decimals", 580),
         ("single", 30),
         ("late", 110),

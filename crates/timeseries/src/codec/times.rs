@@ -14,6 +14,7 @@ use nephos_model::Timestamp;
 use crate::columns::Presence;
 
 use super::bytes::{Reader, low_byte, put_scaled, put_varint, unzigzag, zigzag};
+use super::trend::Kind;
 use super::{CodecError, Effort, Scratch, ints, presence};
 
 const GRID: u8 = 0;
@@ -87,7 +88,7 @@ pub(super) fn encode(
     nanos.clear();
     nanos.extend(timestamps.iter().map(|timestamp| timestamp.as_nanos()));
     let mut bytes = Vec::new();
-    let outcome = ints::encode(&nanos, false, effort, scratch, &mut bytes);
+    let outcome = ints::encode(&nanos, Kind::Times, effort, scratch, &mut bytes);
     scratch.integers = nanos;
     outcome?;
     if markable.is_none() || bytes.len() < out.len() - start {
@@ -110,7 +111,8 @@ fn step(timestamps: &[Timestamp]) -> u64 {
     for pair in timestamps.windows(2) {
         let [earlier, later] = pair else { continue };
         let mut rest = distance(*earlier, *later);
-        if rest.is_multiple_of(step) {
+        // Mostly equal, and a division takes time.
+        if rest == step || rest.is_multiple_of(step) {
             continue;
         }
         while rest != 0 {

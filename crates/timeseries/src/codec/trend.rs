@@ -7,6 +7,7 @@
 //! ```
 
 use super::bytes::{Reader, put_scaled, put_varint, unzigzag, zigzag};
+use super::classes::log2;
 use super::{CodecError, Effort};
 
 const ORDER_BITS: u8 = 0b11;
@@ -15,8 +16,21 @@ const FACTOR: u8 = 0b1000;
 /// The bits of the first byte that are the caller's.
 pub(super) const CODING_SHIFT: u32 = 4;
 
-/// Rows that are looked at together to guess what suits all.
+/// Rows that are looked at together to guess what suits all, and how many times that is done.
 const WINDOW: usize = 64;
+const QUICK_WINDOWS: usize = 1;
+const SMALL_WINDOWS: usize = 16;
+
+/// What integers stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Values of a metric, decimal places shifted away.
+    Values,
+    /// Bits of floats, in the order of the values.
+    Floats,
+    /// Nanoseconds.
+    Times,
+}
 
 /// What is subtracted from values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,16 +88,16 @@ impl Order {
 }
 
 /// Finds what predicts `values` well, and puts what is left into `residuals`.
-pub(super) fn find(values: &[i64], effort: Effort, residuals: &mut Vec<i64>) -> Trend {
-    let windows = match effort {
-        Effort::Quick => 2,
-        Effort::Small => 16,
-    };
-    let (order, centre) = guess(values, windows, residuals);
+pub(super) fn find(values: &[i64], kind: Kind, effort: Effort, residuals: &mut Vec<i64>) -> Trend {
+    let (order, centre) = guess(values, kind, effort, residuals);
     residuals.clear();
     order.residuals(values, residuals);
-    residuals.iter_mut().for_each(|value| *value = value.wrapping_sub(centre));
-    let factor = common_factor(residuals);
+    let mut any = 0;
+    for value in residuals.iter_mut() {
+        *value = value.wrapping_sub(centre);
+        any |= *value;
+    }
+    let factor = common_factor(residuals, any);
     if factor > 1 {
         if factor & (factor - 1) == 0 {
             let shift = factor.trailing_zeros();
@@ -98,10 +112,12 @@ pub(super) fn find(values: &[i64], effort: Effort, residuals: &mut Vec<i64>) -> 
 }
 
 /// Order and centre that promise the fewest bits, by a look at some windows.
-fn guess(values: &[i64], windows: usize, scratch: &mut Vec<i64>) -> (Order, i64) {
+fn guess(values: &[i64], kind: Kind, effort: Effort, scratch: &mut Vec<i64>) -> (Order, i64) {
+    let quick = effort == Effort::Quick;
+    let windows = if quick { QUICK_WINDOWS } else { SMALL_WINDOWS };
     let all = values.len() <= windows * WINDOW;
-    let stride = if all { values.len().max(1) } else { values.len() / windows };
-    let length = if all { values.len() } else { WINDOW };
+    let (stride, length) =
+        if all { (values.len().max(1), values.len()) } else { (values.len() / windows, WINDOW) };
     let sample = |order: Order, out: &mut Vec<i64>| {
         out.clear();
         for window in values.chunks(stride).take(windows) {
@@ -117,28 +133,23 @@ fn guess(values: &[i64], windows: usize, scratch: &mut Vec<i64>) -> (Order, i64)
     sample(Order::Differences, scratch);
     consider(Order::Differences, 0, cost(scratch, 0));
     let slope = median(scratch);
-    if slope != 0 {
+    if slope != 0 && (!quick || kind == Kind::Times) {
         consider(Order::Differences, slope, cost(scratch, slope));
         sample(Order::Second, scratch);
         consider(Order::Second, 0, cost(scratch, 0));
-        if all {
-            // Over windows a line would have to start anew in each.
-            sample(Order::Line(slope), scratch);
-            let centre = median(scratch);
-            consider(Order::Line(slope), centre, cost(scratch, centre));
-        } else {
-            scratch.clear();
-            Order::Line(slope).residuals(values, scratch);
-            let centre = median(scratch);
-            consider(Order::Line(slope), centre, cost(thin(scratch, windows * WINDOW), centre));
-        }
+        // Over windows, a line would have to start anew in each.
+        scratch.clear();
+        Order::Line(slope).residuals(values, scratch);
+        let centre = median(scratch);
+        consider(Order::Line(slope), centre, cost(thin(scratch, windows * WINDOW), centre));
     }
     sample(Order::Values, scratch);
     let middle = median(scratch);
     consider(Order::Values, middle, cost(scratch, middle));
-    let least = values.iter().copied().min().unwrap_or(0);
-    // A short column can't pay for a first value and differences that are no smaller.
-    consider(Order::Values, least, cost(scratch, least));
+    if !quick {
+        let least = values.iter().copied().min().unwrap_or(0);
+        consider(Order::Values, least, cost(scratch, least));
+    }
     (best.1, best.2)
 }
 
@@ -154,7 +165,7 @@ fn thin(values: &mut Vec<i64>, wanted: usize) -> &[i64] {
 }
 
 /// Bits a value with the magnitudes of values around `centre` entropy-coded and the rest plain.
-#[allow(clippy::cast_precision_loss)]
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
 fn cost(values: &[i64], centre: i64) -> f32 {
     let mut lengths = [0_u16; 65];
     let mut plain = 0_u32;
@@ -167,9 +178,9 @@ fn cost(values: &[i64], centre: i64) -> f32 {
     let entropy: f32 = lengths
         .iter()
         .filter(|count| **count > 0)
-        .map(|of_length| f32::from(*of_length) * (count / f32::from(*of_length)).log2())
+        .map(|of_length| f32::from(*of_length) * log2(u32::from(*of_length)))
         .sum();
-    (plain as f32 + entropy) / count
+    (plain as f32 - entropy) / count + log2(values.len() as u32)
 }
 
 /// The middle one of some of the values.
@@ -183,9 +194,8 @@ fn median(values: &[i64]) -> i64 {
     some.get(count / 2).copied().unwrap_or(0)
 }
 
-/// The greatest integer that divides all values, 1 if they are all 0.
-fn common_factor(values: &[i64]) -> i64 {
-    let any = values.iter().fold(0, |any, value| any | value);
+/// The greatest integer that divides all values, 1 if they are all 0. `any` has the bits that any of them has.
+fn common_factor(values: &[i64], any: i64) -> i64 {
     if any == 0 {
         return 1;
     }
@@ -193,7 +203,7 @@ fn common_factor(values: &[i64]) -> i64 {
     let mut odd = 0_u64;
     for value in values {
         let mut value = value.unsigned_abs() >> zeros;
-        if odd != 0 && value % odd == 0 {
+        if value.is_multiple_of(odd) {
             continue;
         }
         while value != 0 {

@@ -36,6 +36,18 @@ pub(super) fn encode(values: &[f64], out: &mut Vec<u8>) {
     bits.finish();
 }
 
+/// Bytes that [`encode`] takes at least.
+pub(super) fn least_size(values: &[f64]) -> usize {
+    let bits = values.windows(2).map(|pair| match pair {
+        [before, value] => match before.to_bits() ^ value.to_bits() {
+            0 => 1,
+            xor => 66 - (xor.leading_zeros() + xor.trailing_zeros()) as usize,
+        },
+        _ => 0,
+    });
+    bits.sum::<usize>().div_ceil(8)
+}
+
 /// Appends `count` values from the whole of `bytes`.
 pub(super) fn decode(bytes: &[u8], count: usize, out: &mut Vec<f64>) -> Result<(), CodecError> {
     let malformed = CodecError::Malformed("window over 64 bits");

@@ -66,6 +66,8 @@ pub mod metrics {
     pub const ADMINS_AND_SERVICES: Rule = &[ADMIN, SERVICE];
     /// Reading a resource.
     pub const GET_RESOURCE: Rule = &[ADMIN, &[Creator], &[SameProject]];
+    /// Finding values in measures.
+    pub const SEARCH_METRIC: Rule = GET_RESOURCE;
     /// Changing a resource.
     pub const UPDATE_RESOURCE: Rule = &[ADMIN, SERVICE, &[Creator]];
     /// Deleting a resource.

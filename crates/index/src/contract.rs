@@ -9,6 +9,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+pub use nephos_lang::filter::{Filter, Operator};
 use nephos_model::{AttributeType, Metric, MetricId, Resource, ResourceId, ResourceType, Timestamp};
 use nephos_timeseries::{ArchivePolicy, PolicyItem};
 use serde_json::Value;
@@ -64,6 +65,22 @@ pub enum IndexError {
     /// A sort key that no column has.
     #[error("sort key is invalid: {0}")]
     BadSortKey(String),
+    /// A condition on an attribute that the type does not have.
+    #[error("resource type {resource_type} has no {attribute} attribute")]
+    UnknownAttribute {
+        /// The type.
+        resource_type: String,
+        /// The attribute.
+        attribute: String,
+    },
+    /// A condition whose value cannot be compared with the attribute.
+    #[error("{value:?} is no value for {attribute}")]
+    BadFilterValue {
+        /// The value, as text.
+        value: String,
+        /// The attribute.
+        attribute: String,
+    },
     /// `ended_at` before `started_at`.
     #[error("start timestamp cannot be after end timestamp")]
     StartAfterEnd,
@@ -222,6 +239,19 @@ pub struct ResourceUpdate {
     pub now: Timestamp,
 }
 
+/// Which resources are meant.
+#[derive(Clone, Debug)]
+pub struct ResourceSearch {
+    /// Their type; `generic` means all types.
+    pub resource_type: String,
+    /// Whether past revisions are meant too.
+    pub history: bool,
+    /// What must hold; nothing means all.
+    pub filter: Option<Filter>,
+    /// What relative times of the filter are relative to.
+    pub now: Timestamp,
+}
+
 /// A change of one attribute of a resource type, applied in order.
 #[derive(Clone, Debug)]
 pub enum TypeChange {
@@ -342,6 +372,13 @@ pub trait ResourceIndex: Send + Sync + Debug {
         history: bool,
         page: &Page,
     ) -> Result<Vec<Resource>, IndexError>;
+    /// Resources that fit a search, in pages. `NotFound` "resource type", `UnknownAttribute`, `BadFilterValue`,
+    /// `BadMarker`, `BadSortKey`.
+    async fn search_resources(
+        &self,
+        search: &ResourceSearch,
+        page: &Page,
+    ) -> Result<Vec<Resource>, IndexError>;
     /// All revisions of one resource, by default oldest first; each starts later than the one before it. `NotFound`
     /// "resource" or "resource type", `BadMarker`, `BadSortKey`.
     async fn resource_history(
@@ -360,6 +397,11 @@ pub trait ResourceIndex: Send + Sync + Debug {
     /// Deletes a resource with its metrics and history; the ids of the metrics, which the caller deletes in the store.
     async fn delete_resource(&self, resource_type: &str, id: ResourceId)
     -> Result<Vec<MetricId>, IndexError>;
+
+    /// Deletes the resources that fit a search, all or none, with their metrics and history; how many they were, and the
+    /// ids of the metrics, which the caller deletes in the store. `history` of the search has no meaning here. Errors as
+    /// [`search_resources`](Self::search_resources).
+    async fn delete_resources(&self, search: &ResourceSearch) -> Result<(u64, Vec<MetricId>), IndexError>;
 
     /// Makes resources and metrics exist, in one transaction: the collector's bulk call. Existing resources get changed
     /// attributes (one revision each); unknown attributes of a type are left out; ended ones come back to life unless

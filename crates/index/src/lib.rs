@@ -25,9 +25,9 @@ mod types;
 
 pub use contract::{
     AlarmFilter, AlarmIndex, AlarmTransition, ChangeFilter, EnsureMetric, EnsureResource, EnsuredMetric,
-    Index, IndexError, KnownMetrics, MetricFilter, MetricIndex, MetricKind, NewMetric, NewResource,
-    OutboxItem, OutboxResult, Page, PolicyIndex, PolicyRule, ResourceIndex, ResourceMetrics, ResourceUpdate,
-    SortKey, Transition, TypeChange,
+    Filter, Index, IndexError, KnownMetrics, MetricFilter, MetricIndex, MetricKind, NewMetric, NewResource,
+    Operator, OutboxItem, OutboxResult, Page, PolicyIndex, PolicyRule, ResourceIndex, ResourceMetrics,
+    ResourceSearch, ResourceUpdate, SortKey, Transition, TypeChange,
 };
 pub use defaults::Defaults;
 pub use sql_index::SqlIndex;

@@ -2,6 +2,7 @@
 
 mod ensure;
 mod read;
+mod search;
 mod write;
 
 use std::sync::Arc;
@@ -11,9 +12,10 @@ use nephos_model::{MetricId, Resource, ResourceId, ResourceType, Timestamp};
 
 use crate::contract::{
     EnsureMetric, EnsureResource, EnsuredMetric, IndexError, NewResource, Page, ResourceIndex,
-    ResourceUpdate, TypeChange,
+    ResourceSearch, ResourceUpdate, TypeChange,
 };
 use crate::sql_index::SqlIndex;
+use read::Listing;
 
 const RESOURCE: &str = "resource";
 
@@ -57,7 +59,18 @@ impl ResourceIndex for SqlIndex {
         history: bool,
         page: &Page,
     ) -> Result<Vec<Resource>, IndexError> {
-        self.list_resources(resource_type, None, history, page).await
+        let listing = Listing { resource_type, history, ..Listing::default() };
+        self.list_resources(&listing, page).await
+    }
+
+    async fn search_resources(
+        &self,
+        search: &ResourceSearch,
+        page: &Page,
+    ) -> Result<Vec<Resource>, IndexError> {
+        let ResourceSearch { resource_type, history, filter, now } = search;
+        let filter = filter.as_ref().map(|filter| (filter, *now));
+        self.list_resources(&Listing { resource_type, id: None, history: *history, filter }, page).await
     }
 
     async fn resource_history(
@@ -66,7 +79,8 @@ impl ResourceIndex for SqlIndex {
         id: ResourceId,
         page: &Page,
     ) -> Result<Vec<Resource>, IndexError> {
-        self.list_resources(resource_type, Some(id), true, page).await
+        let listing = Listing { resource_type, id: Some(id), history: true, filter: None };
+        self.list_resources(&listing, page).await
     }
 
     async fn update_resource(
@@ -84,6 +98,10 @@ impl ResourceIndex for SqlIndex {
         id: ResourceId,
     ) -> Result<Vec<MetricId>, IndexError> {
         self.remove_resource(resource_type, id).await
+    }
+
+    async fn delete_resources(&self, search: &ResourceSearch) -> Result<(u64, Vec<MetricId>), IndexError> {
+        self.remove_resources(search).await
     }
 
     async fn ensure(

@@ -23,6 +23,8 @@ mod policies;
 mod resources;
 #[path = "contract/schema.rs"]
 mod schema;
+#[path = "contract/search.rs"]
+mod search;
 #[path = "contract/types.rs"]
 mod types;
 
@@ -96,6 +98,12 @@ suite! {
         deletion_takes_metrics_and_history_along,
         racing_updates_all_become_revisions,
         everything_survives_reopening;
+    search:
+        every_attribute_and_operator_finds,
+        unusable_conditions_are_named,
+        history_is_searched_by_what_was_true_then,
+        searches_come_in_pages,
+        found_resources_are_deleted_with_metrics_and_history;
     ensure:
         what_is_missing_is_created_and_what_is_there_stays,
         existing_resources_get_changed_attributes,

@@ -1,13 +1,17 @@
-//! Small languages that definitions and pipelines are written in: JSONPath, arithmetic expressions, name
-//! patterns, cron.
+//! Small languages that definitions, pipelines and requests are written in: JSONPath, arithmetic expressions, name
+//! patterns, cron, filters of resources, operations on series.
 //!
 //! Everything here is pure: a text is parsed once into a value that is cheap to run many times. Parsers bound the
 //! length and nesting they accept, and evaluation bounds its own work, so that no text and no data can stop a process.
 
+pub mod arithmetic;
 pub mod cron;
 pub mod expression;
+pub mod filter;
 pub mod glob;
 pub mod jsonpath;
+pub mod operations;
+pub mod predicate;
 mod replacement;
 
 pub use replacement::Replacement;

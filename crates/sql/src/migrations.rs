@@ -37,11 +37,14 @@ macro_rules! migration {
 }
 
 /// Archive policies, resources, metrics, alarms and the outbox.
-pub const INDEX: MigrationSet =
-    MigrationSet {
-        name: "index",
-        migrations: &[migration!("index", 1, "0001_index"), migration!("index", 2, "0002_metric_change")],
-    };
+pub const INDEX: MigrationSet = MigrationSet {
+    name: "index",
+    migrations: &[
+        migration!("index", 1, "0001_index"),
+        migration!("index", 2, "0002_metric_change"),
+        migration!("index", 3, "0003_search"),
+    ],
+};
 
 /// Membership, leases and transformer state.
 pub const COORDINATION: MigrationSet =

@@ -5,12 +5,14 @@
 //! change; [`aggregate_buffer`] computes those buckets for each granularity of the policy, and
 //! [`BucketColumns::overwrite`] puts them in the place of the old ones; [`RawBuffer::trim`] then forgets what no
 //! late measure can need. [`codec`] packs columns into chunks. On the way out, [`retention`] says what a policy
-//! still shows, and [`resample()`] and [`window`] regroup and cut.
+//! still shows, and [`resample()`] and [`window`] regroup and cut;
+//! [`Grid`] works across series.
 
 pub mod aggregate;
 pub mod buffer;
 pub mod codec;
 pub mod columns;
+pub mod grid;
 pub mod method;
 pub mod policy;
 pub mod resample;
@@ -23,6 +25,7 @@ pub use codec::{
     encode_columns_into, encode_raw, encode_raw_into,
 };
 pub use columns::{BucketColumns, Column, Presence};
+pub use grid::{Across, Fill, Grid, GridError, Reduction};
 pub use method::{AggregationMethod, Stat, UnknownMethod};
 pub use policy::{ArchivePolicy, ItemSpec, PolicyError, PolicyItem};
 pub use resample::{Calendar, Resample, resample, window};

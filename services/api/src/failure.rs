@@ -189,6 +189,12 @@ fn of_index(error: &IndexError) -> Refusal {
         IndexError::BadSortKey(key) => {
             bad(format!("Invalid pagination: `Sort key supplied is invalid: {key}'"))
         }
+        IndexError::UnknownAttribute { resource_type, attribute } => {
+            bad(format!("Resource type {resource_type} has no {attribute} attribute"))
+        }
+        IndexError::BadFilterValue { value, attribute } => {
+            bad(format!("Invalid value: `{value}' for field `{attribute}'"))
+        }
         IndexError::StartAfterEnd => bad("Start timestamp cannot be after end timestamp".to_owned()),
         IndexError::Unavailable { .. } => {
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "The index is not available. Please retry.")

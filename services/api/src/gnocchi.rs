@@ -1,7 +1,10 @@
 //! Gnocchi's v1 API: routes, bodies and views (metrics-api).
 
+pub mod aggregates;
+pub mod aggregation;
 pub mod batch;
 pub mod bodies;
+pub mod filters;
 pub mod measures;
 pub mod metrics;
 pub mod not_yet;
@@ -10,6 +13,8 @@ pub mod resource_bodies;
 pub mod resources;
 pub mod root;
 pub mod rules;
+pub mod search;
+mod shapes;
 pub mod type_patch;
 pub mod types;
 pub mod views;
@@ -27,7 +32,7 @@ pub type GnocchiRoutes = Routes<Arc<ApiState>>;
 
 /// Every route of this API.
 pub fn routes() -> GnocchiRoutes {
-    let groups: [fn(GnocchiRoutes) -> GnocchiRoutes; 9] = [
+    let groups: [fn(GnocchiRoutes) -> GnocchiRoutes; 12] = [
         root::add,
         policies::add,
         rules::add,
@@ -36,6 +41,9 @@ pub fn routes() -> GnocchiRoutes {
         batch::add,
         types::add,
         resources::add,
+        search::add,
+        aggregates::add,
+        aggregation::add,
         not_yet::add,
     ];
     groups.into_iter().fold(Routes::new(refuse_method), |routes, add| add(routes))

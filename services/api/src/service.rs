@@ -1,5 +1,6 @@
 //! What the API does, without HTTP: permissions, lookups, writes.
 
+pub mod aggregates;
 pub mod batch;
 pub mod expiry;
 pub mod measures;
@@ -7,6 +8,7 @@ pub mod metrics;
 pub mod policies;
 pub mod problem;
 pub mod resources;
+pub mod search;
 pub mod types;
 
 pub use problem::Problem;

@@ -250,7 +250,7 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    gnocchi as Basic: batch, measures, metrics, not_yet, nul, pagination, policies, protocol, resources, types;
+    gnocchi as Basic: aggregates, batch, measures, metrics, not_yet, nul, pagination, policies, protocol, resources, search, types;
     gnocchi_headers as NoAuth: visibility;
     aodh as NoAuth: alarms, alone, history, lists, projects, refusals;
 }

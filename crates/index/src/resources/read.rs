@@ -1,15 +1,29 @@
 //! Reading resources: one statement brings a resource and its metrics.
 
-use nephos_model::{AttributeKind, Resource, ResourceId, ResourceType};
+use nephos_model::{AttributeKind, Resource, ResourceId, ResourceType, Timestamp};
 use nephos_sql::{Dialect, Row};
 use uuid::Uuid;
 
+use super::search::Translator;
 use crate::codec;
-use crate::contract::{IndexError, Page};
+use crate::contract::{Filter, IndexError, Page};
 use crate::page::{Column, Order};
 use crate::query::Conditions;
 use crate::sql_index::SqlIndex;
 use crate::types::GENERIC;
+
+/// What is listed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Listing<'a> {
+    /// Type; `generic` means all.
+    pub(super) resource_type: &'a str,
+    /// One resource only.
+    pub(super) id: Option<ResourceId>,
+    /// Past revisions too.
+    pub(super) history: bool,
+    /// What must hold, and what its relative times are relative to.
+    pub(super) filter: Option<(&'a Filter, Timestamp)>,
+}
 
 /// Columns that current and past revisions have in common.
 pub(super) const SHARED: &str = "id, resource_type, original_resource_id, creator, user_id, project_id, started_at, \
@@ -58,14 +72,13 @@ impl SqlIndex {
         Ok(self.decode(rows).await?.pop())
     }
 
-    /// A page of a type's resources, or of one resource's revisions. `NotFound` of the type, or of the resource.
+    /// A page of a listing. `NotFound` of the type, or of the one resource.
     pub(super) async fn list_resources(
         &self,
-        resource_type: &str,
-        id: Option<ResourceId>,
-        history: bool,
+        listing: &Listing<'_>,
         page: &Page,
     ) -> Result<Vec<Resource>, IndexError> {
+        let Listing { resource_type, id, history, filter } = *listing;
         let dialect = self.db.dialect();
         let definition = self.catalogue.resource_type(resource_type).await?;
         let ties: &[&str] = if history { &["id", "revision"] } else { &["id"] };
@@ -75,8 +88,13 @@ impl SqlIndex {
         if let Some(id) = id {
             conditions.compare("r.id", "=", id.0);
         }
-        if resource_type != GENERIC {
-            conditions.compare("r.resource_type", "=", resource_type);
+        match filter {
+            Some((filter, now)) => {
+                Translator { dialect, definition: &definition, history, now }
+                    .restrict(filter, &mut conditions)?;
+            }
+            None if resource_type != GENERIC => conditions.compare("r.resource_type", "=", resource_type),
+            None => {}
         }
         if let Some(marker) = &page.marker {
             self.resources_after(marker, resource_type, history, &order, &mut conditions).await?;
@@ -187,7 +205,7 @@ fn column(dialect: Dialect, definition: &ResourceType, history: bool, key: &str)
 }
 
 /// The value of an attribute, comparable. None for names that cannot be part of a statement's text.
-fn attribute_expression(dialect: Dialect, name: &str, kind: &AttributeKind) -> Option<String> {
+pub(super) fn attribute_expression(dialect: Dialect, name: &str, kind: &AttributeKind) -> Option<String> {
     if name.contains(['"', '\'', '\\']) {
         return None;
     }

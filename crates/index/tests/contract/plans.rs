@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::alarms::evaluation;
 use crate::fixture::{Fixture, alarm, at, by_rule, change, new_metric, new_resource, rid, values, wanted};
+use crate::search::search;
 
 /// Enough rows that a scan would be the wrong plan.
 async fn fill(db: &Db) {
@@ -126,7 +127,27 @@ async fn busy_day(index: &SqlIndex) {
     index.deleted_metrics(100).await.unwrap();
     index.expunge_metrics(&[loose.id]).await.unwrap();
     index.archive_policy("high").await.unwrap();
+    searches(index, &first_page).await;
     alarms_day(index, &first_page).await;
+}
+
+async fn searches(index: &SqlIndex, first_page: &Page) {
+    let ids = [rid(2).to_string(), rid(3).to_string()];
+    for filter in [
+        json!({"=": {"project_id": "p7"}}),
+        json!({"and": [{"=": {"project_id": "p7"}}, {"=": {"ended_at": null}}]}),
+        json!({"or": [{"=": {"project_id": "p7"}}, {"=": {"created_by_project_id": "p7"}}]}),
+        json!({"in": {"id": ids}}),
+        json!({"=": {"original_resource_id": "o77"}}),
+    ] {
+        for resource_type in ["generic", "instance"] {
+            let search = search(resource_type, false, &filter);
+            index.search_resources(&search, first_page).await.unwrap();
+        }
+        index.search_resources(&search("instance", true, &filter), first_page).await.unwrap();
+    }
+    let gone = search("generic", false, &json!({"=": {"project_id": "p9"}}));
+    assert_eq!(index.delete_resources(&gone).await.unwrap().0, 8);
 }
 
 async fn alarms_day(index: &SqlIndex, first_page: &Page) {

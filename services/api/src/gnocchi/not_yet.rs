@@ -11,13 +11,6 @@ pub(super) fn add(routes: GnocchiRoutes) -> GnocchiRoutes {
     let doc =
         |id| Doc::new(id, "not in this version", "Not in this version").gives_nothing(501).fails(&[401]);
     routes
-        .delete("/v1/resource/{type}", refuse, doc("deleteResources"))
-        .post("/v1/search/resource/{type}", refuse, doc("searchResources"))
-        .post("/v1/search/metric", refuse, doc("searchMetrics"))
-        .get("/v1/aggregation/metric", refuse, doc("getAggregation"))
-        .post("/v1/aggregation/metric", refuse, doc("postAggregation"))
-        .post("/v1/aggregation/resource/{type}/metric/{name}", refuse, doc("aggregateResources"))
-        .post("/v1/aggregates", refuse, doc("computeAggregates"))
         .post("/v1/prometheus/write", refuse, doc("writePrometheus"))
         .get("/v1/influxdb/ping", refuse, doc("pingInfluxdb"))
         .post("/v1/influxdb/query", refuse, doc("queryInfluxdb"))

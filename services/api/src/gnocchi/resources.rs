@@ -23,8 +23,8 @@ use crate::routes::Doc;
 use crate::service::resources;
 use crate::state::{ApiState, Who};
 
-const TAG: &str = "resources";
-const DEFAULT_SORT: &[&str] = &["revision_start:asc", "started_at:asc"];
+pub(super) const TAG: &str = "resources";
+pub(super) const DEFAULT_SORT: &[&str] = &["revision_start:asc", "started_at:asc"];
 
 /// A metric to create on a resource; the id of an existing metric may stand in its place.
 #[derive(Debug, ToSchema)]
@@ -165,7 +165,7 @@ fn only_keys(view: ResourceView<'_>, keys: &[&str]) -> Result<Value, Failure> {
     Ok(value)
 }
 
-fn listed(
+pub(super) fn listed(
     found: &[Resource],
     resource_type: &str,
     details: bool,
@@ -194,7 +194,7 @@ async fn list(
     let limit = args.limit(state.options.max_limit)?;
     let (sort, keys) = args.sort(DEFAULT_SORT)?;
     let page = Page { limit: Some(limit), marker: args.get("marker").map(str::to_owned), sort: keys };
-    let found = resources::list(&state, &caller, &resource_type, history, page).await?;
+    let found = resources::list(&state, &caller, &resource_type, history, &page).await?;
     let response = listed(&found, &resource_type, details, &args.all("attrs"))?;
     match found.last() {
         Some(last) if found.len() as u64 >= limit => {

@@ -183,6 +183,11 @@ impl<'a> MetricView<'a> {
 
     /// With its policy and resource.
     pub fn single(self, policy: &ArchivePolicy, resource: Option<&'a Resource>) -> SingleMetricView<'a> {
+        self.with(PolicyView::from(policy), resource)
+    }
+
+    /// With the view of its policy, and its resource.
+    pub fn with(self, policy: PolicyView, resource: Option<&'a Resource>) -> SingleMetricView<'a> {
         SingleMetricView {
             id: self.id,
             creator: self.creator,
@@ -190,7 +195,7 @@ impl<'a> MetricView<'a> {
             created_by_project_id: self.created_by_project_id,
             name: self.name,
             unit: self.unit,
-            archive_policy: PolicyView::from(policy),
+            archive_policy: policy,
             resource: resource
                 .map(|resource| ResourceView { metrics: None, ..ResourceView::plain(resource) }),
         }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use nephos_identity::policy::created_by;
 use nephos_identity::{Caller, Rule, Target};
-use nephos_index::{IndexError, NewResource, Page, ResourceMetrics, ResourceUpdate};
+use nephos_index::{IndexError, NewResource, Page, ResourceMetrics, ResourceSearch, ResourceUpdate};
 use nephos_model::{Metric, Resource, ResourceId};
 use nephos_wire::gnocchi::{resource_id, time};
 use serde_json::Value;
 
 use super::problem::demand;
-use super::{Problem, metrics, types};
+use super::{Problem, metrics, search, types};
 use crate::gnocchi::resource_bodies::{self, ResourceSpec};
 use crate::state::ApiState;
 
@@ -148,25 +148,16 @@ pub async fn list(
     caller: &Caller,
     type_name: &str,
     history: bool,
-    mut page: Page,
+    page: &Page,
 ) -> Result<Vec<Resource>, Problem> {
     types::get(state, type_name).await?;
-    let Some(project) = restriction(state, caller)? else {
-        return Ok(state.index.resources(type_name, history, &page).await?);
-    };
-    let limit = page.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let visible = |resource: &Resource| {
-        resource.project_id.as_deref() == Some(&project)
-            || resource.creator.as_deref().is_some_and(|creator| created_in(creator, &project))
-    };
-    let mut seen = Vec::new();
-    loop {
-        let some = state.index.resources(type_name, history, &page).await?;
-        let last = some.len() < limit;
-        page.marker = some.last().map(|resource| marker(resource, history));
-        seen.extend(some.into_iter().filter(visible).take(limit - seen.len()));
-        if last || seen.len() == limit {
-            return Ok(seen);
+    match restriction(state, caller)? {
+        None => Ok(state.index.resources(type_name, history, page).await?),
+        Some(project) => {
+            let filter = Some(search::of_project(&project));
+            let now = state.clock.now();
+            let search = ResourceSearch { resource_type: type_name.to_owned(), history, filter, now };
+            Ok(state.index.search_resources(&search, page).await?)
         }
     }
 }

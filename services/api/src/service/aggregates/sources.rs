@@ -1,0 +1,183 @@
+//! Finding the series that references mean.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use nephos_identity::Caller;
+use nephos_identity::policy::metrics as rules;
+use nephos_lang::glob;
+use nephos_lang::operations::Reference;
+use nephos_model::{Metric, MetricId, Resource, ResourceId};
+use nephos_timeseries::ArchivePolicy;
+use nephos_wire::gnocchi::parse_uuid;
+use serde_json::{Value, json};
+
+use super::plan::Source;
+use crate::service::{Problem, metrics, search};
+use crate::state::ApiState;
+
+/// The policies of metrics, each looked up once.
+#[derive(Debug, Default)]
+pub struct Policies(HashMap<String, Arc<ArchivePolicy>>);
+
+impl Policies {
+    /// The policy of a metric.
+    pub async fn of(&mut self, state: &ApiState, metric: &Metric) -> Result<Arc<ArchivePolicy>, Problem> {
+        if let Some(policy) = self.0.get(&metric.archive_policy_name) {
+            return Ok(Arc::clone(policy));
+        }
+        let policy = metrics::policy_of(state, metric).await?;
+        self.0.insert(metric.archive_policy_name.clone(), Arc::clone(&policy));
+        Ok(policy)
+    }
+}
+
+/// The series of metrics that are named by their ids, and these metrics, which the caller must be allowed to read.
+pub async fn by_id(
+    state: &ApiState,
+    caller: &Caller,
+    references: &[&Reference],
+) -> Result<(Vec<Source>, Vec<Metric>), Problem> {
+    let ids = references.iter().map(|reference| parse_uuid(&reference.name).map(MetricId));
+    let Some(ids) = ids.collect::<Option<Vec<_>>>() else {
+        let detail = references.iter().map(|reference| json!([reference.name, reference.method])).collect();
+        return Err(Problem::Detailed {
+            missing: false,
+            cause: "Invalid metric references",
+            reason: Some("badly formed hexadecimal UUID string".to_owned()),
+            detail: Value::Array(detail),
+        });
+    };
+    let mut seen = HashSet::new();
+    let distinct: Vec<MetricId> = ids.iter().copied().filter(|id| seen.insert(*id)).collect();
+    let found = search::metrics_of(state, &distinct).await?;
+    let by_id: HashMap<MetricId, &Metric> = found.iter().map(|metric| (metric.id, metric)).collect();
+    let mut unknown: Vec<String> =
+        distinct.iter().filter(|id| !by_id.contains_key(id)).map(ToString::to_string).collect();
+    if !unknown.is_empty() {
+        unknown.sort_unstable();
+        return Err(Problem::Detailed {
+            missing: true,
+            cause: "Unknown metrics",
+            reason: Some("Provided metrics don't exists".to_owned()),
+            detail: json!(unknown),
+        });
+    }
+    search::demand_on_all(state, rules::GET_METRIC, caller, &found).await?;
+    let mut policies = Policies::default();
+    let mut sources = Sources::default();
+    for (reference, id) in references.iter().zip(&ids) {
+        let Some(metric) = by_id.get(id) else { continue };
+        let policy = policies.of(state, metric).await?;
+        sources.add(metric.id, &policy, None, reference);
+    }
+    Ok((sources.list, found))
+}
+
+/// The live metrics of resources, looked up by one query, with their policies.
+pub async fn metrics_of(
+    state: &ApiState,
+    found: &[Resource],
+    wanted: impl Fn(&str) -> bool,
+) -> Result<BTreeMap<MetricId, Arc<ArchivePolicy>>, Problem> {
+    let named = found.iter().flat_map(|resource| &resource.metrics);
+    let mut ids: Vec<MetricId> = named.filter(|(name, _)| wanted(name)).map(|(_, id)| *id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut policies = Policies::default();
+    let mut known = BTreeMap::new();
+    for metric in search::metrics_of(state, &ids).await? {
+        known.insert(metric.id, policies.of(state, &metric).await?);
+    }
+    Ok(known)
+}
+
+/// Whether any reference means a metric of this name.
+pub fn means(references: &[&Reference], name: &str) -> bool {
+    references.iter().any(|reference| glob::matches(&reference.name, name))
+}
+
+/// The series of resources that references mean by name or glob: by resource, then by reference.
+pub fn by_name(
+    found: &[&Resource],
+    references: &[&Reference],
+    policies: &BTreeMap<MetricId, Arc<ArchivePolicy>>,
+) -> Vec<Source> {
+    let mut sources = Sources::default();
+    for resource in found {
+        for reference in references {
+            let matching = resource.metrics.iter().filter(|(name, _)| glob::matches(&reference.name, name));
+            for (name, id) in matching {
+                // A metric that went a moment ago has no policy any more.
+                if let Some(policy) = policies.get(id) {
+                    sources.add(*id, policy, Some((resource.id, name)), reference);
+                }
+            }
+        }
+    }
+    sources.list
+}
+
+/// `Metric ['a', 'b'] does not exist`: no reference means anything.
+pub fn nothing_matches(references: &[&Reference]) -> Problem {
+    let names: std::collections::BTreeSet<&str> =
+        references.iter().map(|reference| reference.name.as_str()).collect();
+    let quoted: Vec<String> = names.into_iter().map(python_text).collect();
+    Problem::missing("Metric", format_args!("[{}]", quoted.join(", ")))
+}
+
+/// A text as Python shows it in a list.
+fn python_text(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let mut shown = String::from(quote);
+    for letter in text.chars() {
+        if letter == quote || letter == '\\' {
+            shown.push('\\');
+        }
+        shown.push(letter);
+    }
+    shown.push(quote);
+    shown
+}
+
+/// Series, each once however many references mean it.
+#[derive(Debug, Default)]
+struct Sources {
+    list: Vec<Source>,
+    places: HashMap<(MetricId, String), usize>,
+}
+
+impl Sources {
+    fn add(
+        &mut self,
+        metric: MetricId,
+        policy: &Arc<ArchivePolicy>,
+        found: Option<(ResourceId, &str)>,
+        reference: &Reference,
+    ) {
+        let place = *self.places.entry((metric, reference.method.clone())).or_insert(self.list.len());
+        match self.list.get_mut(place) {
+            Some(source) => source.references.push(reference.clone()),
+            None => self.list.push(Source {
+                metric,
+                policy: Arc::clone(policy),
+                found: found.map(|(id, name)| (id, name.to_owned())),
+                references: vec![reference.clone()],
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_shown_as_python_shows_them() {
+        for (text, shown) in
+            [("cpu", "'cpu'"), ("it's", "\"it's\""), ("a\\b", "'a\\\\b'"), ("'\"", "'\\'\"'")]
+        {
+            assert_eq!(python_text(text), shown);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Finding resources and values, and deleting what was found.
+
+use std::collections::BTreeMap;
+
+use nephos_identity::policy::metrics as rules;
+use nephos_identity::{Caller, Rule, Target, allows};
+use nephos_index::{Filter, MetricFilter, Page, ResourceSearch};
+use nephos_lang::predicate::Predicate;
+use nephos_metric_store::{Series, SeriesRequest};
+use nephos_model::{Granularity, Metric, MetricId, Resource, ResourceId, Timestamp};
+use nephos_timeseries::AggregationMethod;
+use serde_json::json;
+
+use super::{Problem, metrics, resources};
+use crate::state::ApiState;
+
+/// What belongs to a project, or was created by somebody of it.
+pub fn of_project(project: &str) -> Filter {
+    let created = Filter::equals("created_by_project_id", project);
+    Filter::Any(vec![Filter::equals("project_id", project), created])
+}
+
+/// The resources of a type that fit `filter` and that the caller may find.
+pub fn visible(
+    state: &ApiState,
+    caller: &Caller,
+    type_name: &str,
+    history: bool,
+    filter: Option<Filter>,
+) -> Result<ResourceSearch, Problem> {
+    let restriction = match resources::restriction(state, caller)? {
+        Some(project) if !caller.has_role("service") => Some(of_project(&project)),
+        _ => None,
+    };
+    let filter = match restriction {
+        Some(restriction) => Some(restriction.and(filter)),
+        None => filter,
+    };
+    Ok(ResourceSearch { resource_type: type_name.to_owned(), history, filter, now: state.clock.now() })
+}
+
+/// A page of what fits `filter` among what the caller may find.
+pub async fn resources(
+    state: &ApiState,
+    caller: &Caller,
+    type_name: &str,
+    history: bool,
+    filter: Option<Filter>,
+    page: &Page,
+) -> Result<Vec<Resource>, Problem> {
+    let search = visible(state, caller, type_name, history, filter)?;
+    Ok(state.index.search_resources(&search, page).await?)
+}
+
+/// Deletes what fits `filter` among what the caller may delete; how many resources that were.
+pub async fn delete(
+    state: &ApiState,
+    caller: &Caller,
+    type_name: &str,
+    filter: Filter,
+) -> Result<u64, Problem> {
+    let filter = if caller.is_admin() { filter } else { created_by(caller)?.and(Some(filter)) };
+    let (resource_type, now) = (type_name.to_owned(), state.clock.now());
+    let search = ResourceSearch { resource_type, history: false, filter: Some(filter), now };
+    let (deleted, gone) = state.index.delete_resources(&search).await?;
+    metrics::forget(state, &gone).await;
+    Ok(deleted)
+}
+
+/// What the caller, or somebody of the caller's project, has created.
+fn created_by(caller: &Caller) -> Result<Filter, Problem> {
+    let own = caller.creator.as_deref().map(|creator| Filter::equals("creator", creator));
+    let project = caller.project_id.as_deref().filter(|project| !project.is_empty());
+    let of_project = project.map(|project| Filter::equals("created_by_project_id", project));
+    let alternatives: Vec<_> = own.into_iter().chain(of_project).collect();
+    if alternatives.is_empty() { Err(Problem::Forbidden) } else { Ok(Filter::Any(alternatives)) }
+}
+
+/// `Forbidden` unless the caller may do to each metric what `rule` is about. Resources are looked up, all at once, only
+/// where everything else refuses.
+pub async fn demand_on_all(
+    state: &ApiState,
+    rule: Rule,
+    caller: &Caller,
+    metrics: &[Metric],
+) -> Result<(), Problem> {
+    let own = |metric: &&Metric| {
+        let target = Target { creator: metric.creator.as_deref(), project_id: None };
+        !allows(rule, caller, &target)
+    };
+    let refused: Vec<&Metric> = metrics.iter().filter(own).collect();
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let found = resources_of(state, refused.iter().copied()).await?;
+    let may = |metric: &&Metric| {
+        let resource = metric.resource_id.and_then(|id| found.get(&id));
+        let project_id = resource.and_then(|resource| resource.project_id.as_deref());
+        allows(rule, caller, &Target { creator: metric.creator.as_deref(), project_id })
+    };
+    if refused.iter().all(may) { Ok(()) } else { Err(Problem::Forbidden) }
+}
+
+/// The resources that metrics belong to, by their ids.
+pub async fn resources_of<'m>(
+    state: &ApiState,
+    metrics: impl IntoIterator<Item = &'m Metric> + Send,
+) -> Result<BTreeMap<ResourceId, Resource>, Problem> {
+    let ids: Vec<_> =
+        metrics.into_iter().filter_map(|metric| metric.resource_id).map(|id| id.to_string().into()).collect();
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let filter = Some(Filter::In { attribute: "id".to_owned(), values: ids });
+    let (resource_type, now) = ("generic".to_owned(), state.clock.now());
+    let search = ResourceSearch { resource_type, history: false, filter, now };
+    let found = state.index.search_resources(&search, &Page::default()).await?;
+    Ok(found.into_iter().map(|resource| (resource.id, resource)).collect())
+}
+
+/// The live metrics of these ids, in the order of the ids.
+pub async fn metrics_of(state: &ApiState, ids: &[MetricId]) -> Result<Vec<Metric>, Problem> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let filter = MetricFilter { ids: Some(ids.to_vec()), ..MetricFilter::default() };
+    let found = state.index.metrics(&filter, &Page::default()).await?;
+    let mut by_id: BTreeMap<MetricId, Metric> = found.into_iter().map(|metric| (metric.id, metric)).collect();
+    Ok(ids.iter().filter_map(|id| by_id.remove(id)).collect())
+}
+
+/// Where to look for values.
+#[derive(Clone, Debug)]
+pub struct ValueSearch {
+    /// In these metrics; unknown ones are left out.
+    pub metrics: Vec<MetricId>,
+    /// Aggregates of this method, by name.
+    pub aggregation: String,
+    /// Of these granularities; none means all that a metric has.
+    pub granularities: Vec<Granularity>,
+    /// First bucket.
+    pub start: Option<Timestamp>,
+    /// End, exclusive.
+    pub stop: Option<Timestamp>,
+}
+
+/// The points whose value fits, by metric: coarsest granularity first.
+pub async fn values(
+    state: &ApiState,
+    found: &[Metric],
+    search: &ValueSearch,
+    predicate: &Predicate,
+) -> Result<Vec<(MetricId, Series)>, Problem> {
+    let mut requests = Vec::with_capacity(found.len());
+    for metric in found {
+        let policy = metrics::policy_of(state, metric).await?;
+        let method = search.aggregation.parse::<AggregationMethod>().ok();
+        let method = method.filter(|method| policy.methods.contains(method));
+        let lacking = search.granularities.iter().find(|granularity| policy.item(**granularity).is_none());
+        let lacking = lacking.copied().or_else(|| match method {
+            Some(_) => None,
+            None => policy.definition.iter().map(|item| item.granularity).max(),
+        });
+        let (Some(method), None) = (method, lacking) else {
+            let granularity = lacking.map(Granularity::as_secs_f64);
+            let detail = json!({"granularity": granularity, "aggregation_method": search.aggregation});
+            return Err(Problem::Detailed {
+                missing: false,
+                cause: "Aggregation does not exist",
+                reason: None,
+                detail,
+            });
+        };
+        requests.push(SeriesRequest {
+            metric: metric.id,
+            policy,
+            method,
+            granularities: search.granularities.clone(),
+            start: search.start,
+            stop: search.stop,
+            resample: None,
+        });
+    }
+    let mut answers = state.store.query(requests).await?;
+    for points in answers.iter_mut().flat_map(|series| &mut series.granularities) {
+        let mut fits =
+            points.values.iter().map(|value| predicate.holds(*value)).collect::<Vec<_>>().into_iter();
+        points.timestamps.retain(|_| fits.next().unwrap_or_default());
+        points.values.retain(|value| predicate.holds(*value));
+    }
+    Ok(found.iter().map(|metric| metric.id).zip(answers).collect())
+}
+
+/// The metrics that a search for values looks into, which the caller may search.
+pub async fn searched(state: &ApiState, caller: &Caller, ids: &[MetricId]) -> Result<Vec<Metric>, Problem> {
+    let found = metrics_of(state, ids).await?;
+    demand_on_all(state, rules::SEARCH_METRIC, caller, &found).await?;
+    Ok(found)
+}

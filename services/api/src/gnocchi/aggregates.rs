@@ -208,10 +208,14 @@ async fn metrics_answer(
     question: &Question,
     details: bool,
 ) -> Result<Vec<u8>, Failure> {
-    let (computed, found) = question::by_metric(state, caller, question).await?;
+    let computed = question::by_metric(state, caller, question).await?;
     if !details {
         return Ok(answer::whole(&Measures::of(&computed)?, None));
     }
+    let mut ids: Vec<_> = computed.sources.iter().map(|source| source.metric).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let found = search::metrics_of(state, &ids).await?;
     let policies = metrics::policies_by_name(state).await?;
     let policies: BTreeMap<&str, PolicyView> =
         policies.iter().map(|(name, policy)| (name.as_str(), PolicyView::from(policy.as_ref()))).collect();

@@ -1,12 +1,13 @@
 //! `/v1/aggregation`: the older way to ask for one series of several metrics.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
 use nephos_identity::Caller;
 use nephos_index::IndexError;
-use nephos_model::{Metric, MetricId};
+use nephos_model::MetricId;
 use nephos_wire::gnocchi::{Field, Invalid, json, parse_uuid};
 use serde_json::{Map, Value};
 
@@ -20,7 +21,8 @@ use crate::routes::Doc;
 use crate::service::aggregates::Computed;
 use crate::service::aggregates::across::{AcrossQuestion, across};
 use crate::service::aggregates::question::{Scope, find, runs};
-use crate::service::{Problem, measures, search, types};
+use crate::service::measures::Subject;
+use crate::service::{Problem, measures, types};
 use crate::state::{ApiState, Who};
 
 /// Percent of timestamps that series must share if nothing is said.
@@ -135,12 +137,13 @@ async fn of_metrics(
 ) -> Result<Response, Failure> {
     ids.sort_unstable();
     ids.dedup();
-    let found = search::metrics_of(state, &ids).await?;
-    if let Some(missing) = ids.iter().find(|id| found.iter().all(|metric| metric.id != **id)) {
+    let found = measures::subjects(state, &ids).await?;
+    if let Some((missing, _)) = ids.iter().zip(&found).find(|(_, found)| found.is_none()) {
         return Err(Problem::missing("Metric", missing).into());
     }
     let question = question(state, args)?;
-    let mut computed = across(state, caller, vec![found], &question).await?;
+    let group = found.into_iter().flatten().collect();
+    let mut computed = across(state, caller, &[group], &question).await?;
     Ok(reply::ok_text(points(computed.pop().flatten().as_ref())))
 }
 
@@ -166,15 +169,15 @@ async fn of_resources(
     let question = question(&state, &args)?;
     let ids: Vec<MetricId> =
         found.iter().filter_map(|resource| resource.metrics.get(&name).copied()).collect();
-    let mut by_id: std::collections::BTreeMap<MetricId, Metric> =
-        search::metrics_of(&state, &ids).await?.into_iter().map(|metric| (metric.id, metric)).collect();
+    let subjects = measures::subjects(&state, &ids).await?.into_iter().flatten();
+    let mut by_id: HashMap<MetricId, Subject> = subjects.map(|subject| (subject.id, subject)).collect();
     let (mut keys, mut members) = (Vec::new(), Vec::new());
     for (key, resources) in runs(found, &attributes) {
         let ids = resources.iter().filter_map(|resource| resource.metrics.get(&name));
         members.push(ids.filter_map(|id| by_id.remove(id)).collect::<Vec<_>>());
         keys.push(key);
     }
-    let computed = across(&state, &caller, members, &question).await?;
+    let computed = across(&state, &caller, &members, &question).await?;
     if attributes.is_empty() {
         let first = computed.into_iter().next().flatten();
         return Ok(reply::ok_text(points(first.as_ref())));

@@ -7,8 +7,8 @@ use axum::response::Response;
 use nephos_index::Page;
 use nephos_lang::predicate::Predicate;
 use nephos_model::{Granularity, MetricId};
-use nephos_wire::gnocchi::measures::{SeriesWriter, Width};
-use nephos_wire::gnocchi::{json, parse_uuid, timespan};
+use nephos_wire::gnocchi::points::{Width, write_points};
+use nephos_wire::gnocchi::{parse_uuid, timespan};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -139,7 +139,7 @@ async fn delete(
     reply::ok(&Deleted { deleted })
 }
 
-fn value_search(state: &ApiState, args: &Args, metrics: Vec<MetricId>) -> Result<ValueSearch, Problem> {
+fn value_search(state: &ApiState, args: &Args) -> Result<ValueSearch, Problem> {
     let now = state.clock.now();
     let time =
         |name: &str| args.timestamp(name, now).map_err(|_| Problem::Bad(format!("Invalid value for {name}")));
@@ -151,7 +151,6 @@ fn value_search(state: &ApiState, args: &Args, metrics: Vec<MetricId>) -> Result
     let granularities = args.all("granularity").into_iter().map(granularity);
     let granularities = granularities.collect::<Result<Vec<_>, _>>()?;
     Ok(ValueSearch {
-        metrics,
         aggregation: args.get("aggregation").unwrap_or("mean").to_owned(),
         granularities: granularities.into_iter().filter_map(Granularity::from_nanos).collect(),
         start,
@@ -181,22 +180,18 @@ async fn values(
             false if fault.path.is_empty() => Problem::Bad(fault.message),
             _ => filters::invalid(fault, &[]).into(),
         })?;
-    let search = value_search(&state, &args, ids)?;
+    let search = value_search(&state, &args)?;
     let found = search::values(&state, &found, &search, &predicate).await?;
     let mut out = vec![b'{'];
     for (metric, series) in found {
         if out.len() > 1 {
             out.extend_from_slice(b", ");
         }
-        out.extend(json::to_vec(&metric.to_string()).map_err(|_| Failure::Internal)?);
-        out.extend_from_slice(b": ");
-        let points = series.granularities.iter().map(|points| points.timestamps.len()).sum();
-        let mut writer = SeriesWriter::with_capacity(points);
+        out.extend(format!("\"{metric}\": [").into_bytes());
         for points in series.granularities {
-            let rows = points.timestamps.into_iter().zip(points.values);
-            writer.push(Width::Seconds(points.granularity), rows);
+            write_points(&mut out, Width::Seconds(points.granularity), &points.timestamps, &points.values);
         }
-        out.extend(writer.finish());
+        out.push(b']');
     }
     out.push(b'}');
     Ok(reply::ok_text(out))

@@ -49,6 +49,14 @@ pub async fn subject(state: &ApiState, id: MetricId) -> Result<Option<Subject>, 
     Ok(known.kinds.into_iter().next().filter(|_| is_live).map(|kind| Subject { id, kind }))
 }
 
+/// The live metrics of these ids, in their order; `None` for others.
+pub async fn subjects(state: &ApiState, ids: &[MetricId]) -> Result<Vec<Option<Subject>>, Problem> {
+    let KnownMetrics { metrics, kinds } = state.index.known_metrics(ids).await?;
+    let subject =
+        |(id, kind): (&MetricId, Option<usize>)| Some(Subject { id: *id, kind: kinds.get(kind?)?.clone() });
+    Ok(ids.iter().zip(metrics).map(subject).collect())
+}
+
 /// The metric that a path names by its UUID.
 pub async fn by_id(state: &ApiState, text: &str) -> Result<Subject, Problem> {
     let found = match parse_uuid(text) {

@@ -1,9 +1,10 @@
 //! Finding resources and values, and deleting what was found.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use nephos_identity::Caller;
 use nephos_identity::policy::metrics as rules;
-use nephos_identity::{Caller, Rule, Target, allows};
 use nephos_index::{Filter, MetricFilter, Page, ResourceSearch};
 use nephos_lang::predicate::Predicate;
 use nephos_metric_store::{Series, SeriesRequest};
@@ -11,7 +12,8 @@ use nephos_model::{Granularity, Metric, MetricId, Resource, ResourceId, Timestam
 use nephos_timeseries::AggregationMethod;
 use serde_json::json;
 
-use super::{Problem, metrics, resources};
+use super::measures::Subject;
+use super::{Problem, measures, metrics, resources};
 use crate::state::ApiState;
 
 /// What belongs to a project, or was created by somebody of it.
@@ -76,31 +78,6 @@ fn created_by(caller: &Caller) -> Result<Filter, Problem> {
     if alternatives.is_empty() { Err(Problem::Forbidden) } else { Ok(Filter::Any(alternatives)) }
 }
 
-/// `Forbidden` unless the caller may do to each metric what `rule` is about. Resources are looked up, all at once, only
-/// where everything else refuses.
-pub async fn demand_on_all(
-    state: &ApiState,
-    rule: Rule,
-    caller: &Caller,
-    metrics: &[Metric],
-) -> Result<(), Problem> {
-    let own = |metric: &&Metric| {
-        let target = Target { creator: metric.creator.as_deref(), project_id: None };
-        !allows(rule, caller, &target)
-    };
-    let refused: Vec<&Metric> = metrics.iter().filter(own).collect();
-    if refused.is_empty() {
-        return Ok(());
-    }
-    let found = resources_of(state, refused.iter().copied()).await?;
-    let may = |metric: &&Metric| {
-        let resource = metric.resource_id.and_then(|id| found.get(&id));
-        let project_id = resource.and_then(|resource| resource.project_id.as_deref());
-        allows(rule, caller, &Target { creator: metric.creator.as_deref(), project_id })
-    };
-    if refused.iter().all(may) { Ok(()) } else { Err(Problem::Forbidden) }
-}
-
 /// The resources that metrics belong to, by their ids.
 pub async fn resources_of<'m>(
     state: &ApiState,
@@ -129,11 +106,9 @@ pub async fn metrics_of(state: &ApiState, ids: &[MetricId]) -> Result<Vec<Metric
     Ok(ids.iter().filter_map(|id| by_id.remove(id)).collect())
 }
 
-/// Where to look for values.
+/// What to look at for values.
 #[derive(Clone, Debug)]
 pub struct ValueSearch {
-    /// In these metrics; unknown ones are left out.
-    pub metrics: Vec<MetricId>,
     /// Aggregates of this method, by name.
     pub aggregation: String,
     /// Of these granularities; none means all that a metric has.
@@ -147,13 +122,13 @@ pub struct ValueSearch {
 /// The points whose value fits, by metric: coarsest granularity first.
 pub async fn values(
     state: &ApiState,
-    found: &[Metric],
+    found: &[Subject],
     search: &ValueSearch,
     predicate: &Predicate,
 ) -> Result<Vec<(MetricId, Series)>, Problem> {
     let mut requests = Vec::with_capacity(found.len());
     for metric in found {
-        let policy = metrics::policy_of(state, metric).await?;
+        let policy = Arc::clone(&metric.kind.policy);
         let method = search.aggregation.parse::<AggregationMethod>().ok();
         let method = method.filter(|method| policy.methods.contains(method));
         let lacking = search.granularities.iter().find(|granularity| policy.item(**granularity).is_none());
@@ -191,9 +166,10 @@ pub async fn values(
     Ok(found.iter().map(|metric| metric.id).zip(answers).collect())
 }
 
-/// The metrics that a search for values looks into, which the caller may search.
-pub async fn searched(state: &ApiState, caller: &Caller, ids: &[MetricId]) -> Result<Vec<Metric>, Problem> {
-    let found = metrics_of(state, ids).await?;
-    demand_on_all(state, rules::SEARCH_METRIC, caller, &found).await?;
+/// Of the metrics of these ids, those that there are: the caller must be allowed to search them.
+pub async fn searched(state: &ApiState, caller: &Caller, ids: &[MetricId]) -> Result<Vec<Subject>, Problem> {
+    let found: Vec<Subject> = measures::subjects(state, ids).await?.into_iter().flatten().collect();
+    let mut kinds = found.iter().map(|subject| &subject.kind);
+    kinds.try_for_each(|kind| measures::demand_on(rules::SEARCH_METRIC, caller, kind))?;
     Ok(found)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use nephos_metric_store::Resample;
 use nephos_model::{Metric, Resource, ResourceId};
 use nephos_wire::gnocchi::json;
-use nephos_wire::gnocchi::measures::{SeriesWriter, Width};
+use nephos_wire::gnocchi::points::{Width, write_points};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -24,17 +24,23 @@ fn text_of<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Failure> {
 
 /// Rows `[timestamp, granularity, value]` of one computed series.
 pub fn rows(computed: &Computed, series: usize) -> Vec<u8> {
-    let points = computed.grids.iter().map(|grid| grid.timestamps().len()).sum();
-    let mut writer = SeriesWriter::with_capacity(points);
+    let mut out = vec![b'['];
     for grid in &computed.grids {
         let width = match computed.regroup {
             Some(Resample::Calendar(calendar)) => Width::Letter(calendar.letter()),
             Some(Resample::Step(step)) => Width::Seconds(step),
             None => Width::Seconds(grid.granularity()),
         };
-        writer.push(width, computed.points(grid, series));
+        let (timestamps, values) = (grid.timestamps(), grid.column(series));
+        if computed.dropping && !values.iter().all(|value| value.is_finite()) {
+            let (timestamps, values): (Vec<_>, Vec<_>) = computed.points(grid, series).unzip();
+            write_points(&mut out, width, &timestamps, &values);
+        } else {
+            write_points(&mut out, width, timestamps, values);
+        }
     }
-    writer.finish()
+    out.push(b']');
+    out
 }
 
 /// `{"<key>": <text>, …}`
@@ -87,11 +93,13 @@ impl Measures {
 
     /// Added up over revisions.
     pub fn sum(sum: Sum) -> Self {
-        let mut writer = SeriesWriter::with_capacity(0);
+        let mut out = vec![b'['];
         for (granularity, points) in sum.into_points() {
-            writer.push(Width::Seconds(granularity), points.into_iter());
+            let (timestamps, values): (Vec<_>, Vec<_>) = points.into_iter().unzip();
+            write_points(&mut out, Width::Seconds(granularity), &timestamps, &values);
         }
-        Self(object([(b"\"aggregated\"".to_vec(), writer.finish())]))
+        out.push(b']');
+        Self(object([(b"\"aggregated\"".to_vec(), out)]))
     }
 }
 

@@ -6,15 +6,15 @@ use nephos_identity::Caller;
 use nephos_identity::policy::metrics as rules;
 use nephos_lang::operations::{Operation, Reference};
 use nephos_metric_store::Resample;
-use nephos_model::{Granularity, Metric};
-use nephos_timeseries::{Across, AggregationMethod, ArchivePolicy, Fill};
+use nephos_model::{Granularity, MetricId};
+use nephos_timeseries::{Across, AggregationMethod, Fill};
 use nephos_wire::python;
 use serde_json::json;
 
 use super::plan::{Plan, Source, unaggregable};
-use super::sources::Policies;
 use super::{Computed, Filling, Window, compute};
-use crate::service::{Problem, search};
+use crate::service::measures::Subject;
+use crate::service::{Problem, measures};
 use crate::state::ApiState;
 
 /// What is asked of each group of metrics.
@@ -36,41 +36,28 @@ pub struct AcrossQuestion {
 pub async fn across(
     state: &ApiState,
     caller: &Caller,
-    groups: Vec<Vec<Metric>>,
+    groups: &[Vec<Subject>],
     question: &AcrossQuestion,
 ) -> Result<Vec<Option<Computed>>, Problem> {
-    let all: Vec<Metric> = groups.iter().flatten().cloned().collect();
-    search::demand_on_all(state, rules::GET_METRIC, caller, &all).await?;
-    let mut policies = Policies::default();
-    let mut plans = Vec::new();
-    let mut sizes = Vec::with_capacity(groups.len());
-    for metrics in groups {
-        sizes.push(metrics.len());
-        if metrics.is_empty() {
-            continue;
-        }
-        let mut with_policies = Vec::with_capacity(metrics.len());
-        for metric in metrics {
-            let policy = policies.of(state, &metric).await?;
-            with_policies.push((metric, policy));
-        }
-        plans.push(question.plan(with_policies)?);
-    }
+    let mut kinds = groups.iter().flatten().map(|subject| &subject.kind);
+    kinds.try_for_each(|kind| measures::demand_on(rules::GET_METRIC, caller, kind))?;
+    let asked = groups.iter().filter(|group| !group.is_empty());
+    let plans = asked.map(|group| question.plan(group)).collect::<Result<Vec<_>, _>>()?;
     let mut computed = compute(state, plans).await?.into_iter();
-    Ok(sizes.into_iter().map(|size| if size == 0 { None } else { computed.next() }).collect())
+    Ok(groups.iter().map(|group| if group.is_empty() { None } else { computed.next() }).collect())
 }
 
 impl AcrossQuestion {
     /// A plan for at least one metric.
-    fn plan(&self, metrics: Vec<(Metric, Arc<ArchivePolicy>)>) -> Result<Plan, Problem> {
-        self.check(&metrics)?;
+    fn plan(&self, metrics: &[Subject]) -> Result<Plan, Problem> {
+        self.check(metrics)?;
         let alone = metrics.len() == 1;
         let reference =
-            |metric: &Metric| Reference { name: metric.id.to_string(), method: self.aggregation.clone() };
-        let references: Vec<Reference> = metrics.iter().map(|(metric, _)| reference(metric)).collect();
-        let sources = metrics.into_iter().zip(&references).map(|((metric, policy), reference)| Source {
+            |metric: &Subject| Reference { name: metric.id.to_string(), method: self.aggregation.clone() };
+        let references: Vec<Reference> = metrics.iter().map(reference).collect();
+        let sources = metrics.iter().zip(&references).map(|(metric, reference)| Source {
             metric: metric.id,
-            policy,
+            policy: Arc::clone(&metric.kind.policy),
             found: None,
             references: vec![reference.clone()],
         });
@@ -98,38 +85,37 @@ impl AcrossQuestion {
     }
 
     /// Refuses series that do not exist, in the words of this way to ask.
-    fn check(&self, metrics: &[(Metric, Arc<ArchivePolicy>)]) -> Result<(), Problem> {
-        let has = |policy: &ArchivePolicy, granularity| policy.item(granularity).is_some();
+    fn check(&self, metrics: &[Subject]) -> Result<(), Problem> {
+        let has = |metric: &Subject, granularity| metric.kind.policy.item(granularity).is_some();
         let granularity = match (self.window.granularity, metrics) {
             (Some(granularity), _) => Some(granularity),
-            (None, [(_, first), others @ ..]) => {
-                let items = first.definition.iter().map(|item| item.granularity);
-                let mut common = items.filter(|item| others.iter().all(|(_, policy)| has(policy, *item)));
+            (None, [first, others @ ..]) => {
+                let items = first.kind.policy.definition.iter().map(|item| item.granularity);
+                let mut common = items.filter(|item| others.iter().all(|metric| has(metric, *item)));
                 common.next()
             }
             (None, []) => None,
         };
         let Some(granularity) = granularity else {
-            let detail = metrics.iter().map(|(metric, _)| json!([metric.id.to_string(), self.aggregation]));
+            let detail = metrics.iter().map(|metric| json!([metric.id.to_string(), self.aggregation]));
             return Err(unaggregable("No granularity match", detail.collect()));
         };
         let method = self.aggregation.parse::<AggregationMethod>().ok();
-        let lacking = metrics.iter().find(|(_, policy)| {
-            let known = method.is_some_and(|method| policy.methods.contains(&method));
-            !known || !has(policy, granularity)
+        let lacking = metrics.iter().find(|metric| {
+            let known = method.is_some_and(|method| metric.kind.policy.methods.contains(&method));
+            !known || !has(metric, granularity)
         });
         match lacking {
-            Some((metric, _)) => Err(self.no_aggregate(metric, granularity)),
+            Some(metric) => Err(self.no_aggregate(metric.id, granularity)),
             None => Ok(()),
         }
     }
 
-    fn no_aggregate(&self, metric: &Metric, granularity: Granularity) -> Problem {
+    fn no_aggregate(&self, metric: MetricId, granularity: Granularity) -> Problem {
         Problem::NotFound(format!(
-            "Aggregation method '{}' at granularity '{}' for metric {} does not exist",
+            "Aggregation method '{}' at granularity '{}' for metric {metric} does not exist",
             self.aggregation,
             python::float(granularity.as_secs_f64()),
-            metric.id
         ))
     }
 }

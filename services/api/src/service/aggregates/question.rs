@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use nephos_identity::Caller;
 use nephos_index::{Filter, IndexError, Operator, Page, SortKey};
-use nephos_model::{Metric, Resource, ResourceId};
+use nephos_model::{Resource, ResourceId};
 use nephos_wire::gnocchi::time;
 use serde_json::{Map, Value};
 
@@ -52,16 +52,11 @@ impl Question {
     }
 }
 
-/// Of metrics that are named by their ids; these come along.
-pub async fn by_metric(
-    state: &ApiState,
-    caller: &Caller,
-    question: &Question,
-) -> Result<(Computed, Vec<Metric>), Problem> {
+/// Of metrics that are named by their ids.
+pub async fn by_metric(state: &ApiState, caller: &Caller, question: &Question) -> Result<Computed, Problem> {
     let references = question.operations.references();
-    let (sources, metrics) = sources::by_id(state, caller, &references).await?;
-    let plan = question.plan(sources, question.window)?;
-    Ok((only(compute(state, vec![plan]).await?)?, metrics))
+    let sources = sources::by_id(state, caller, &references).await?;
+    only(compute(state, vec![question.plan(sources, question.window)?]).await?)
 }
 
 /// Of all resources together.
@@ -73,7 +68,7 @@ pub async fn by_resource(
 ) -> Result<Group<Computed>, Problem> {
     let references = question.operations.references();
     let found = find(state, caller, scope, &[], false).await?;
-    let policies = sources::metrics_of(state, &found, |name| sources::means(&references, name)).await?;
+    let policies = sources::policies_of(state, &found, |name| sources::means(&references, name)).await?;
     let sources = sources::by_name(&found.iter().collect::<Vec<_>>(), &references, &policies);
     if sources.is_empty() {
         return Err(sources::nothing_matches(&references));
@@ -95,7 +90,7 @@ pub async fn grouped(
 ) -> Result<Vec<Group<Computed>>, Problem> {
     let references = question.operations.references();
     let found = find(state, caller, scope, attributes, false).await?;
-    let policies = sources::metrics_of(state, &found, |name| sources::means(&references, name)).await?;
+    let policies = sources::policies_of(state, &found, |name| sources::means(&references, name)).await?;
     let (mut plans, mut groups) = (Vec::new(), Vec::new());
     for (key, members) in runs(found, attributes) {
         let sources = sources::by_name(&members.iter().collect::<Vec<_>>(), &references, &policies);
@@ -123,7 +118,7 @@ pub async fn with_history(
     let references = question.operations.references();
     let scope = Scope { filter: in_window(&question.window, scope.filter), ..scope };
     let found = find(state, caller, scope, attributes, true).await?;
-    let policies = sources::metrics_of(state, &found, |name| sources::means(&references, name)).await?;
+    let policies = sources::policies_of(state, &found, |name| sources::means(&references, name)).await?;
     let periods = periods(&found, &question.window);
     let (mut plans, mut planned) = (Vec::new(), Vec::new());
     for period in &periods {

@@ -1,43 +1,28 @@
 //! Finding the series that references mean.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use nephos_identity::Caller;
 use nephos_identity::policy::metrics as rules;
+use nephos_index::MetricKind;
 use nephos_lang::glob;
 use nephos_lang::operations::Reference;
-use nephos_model::{Metric, MetricId, Resource, ResourceId};
+use nephos_model::{MetricId, Resource, ResourceId};
 use nephos_timeseries::ArchivePolicy;
 use nephos_wire::gnocchi::parse_uuid;
 use serde_json::{Value, json};
 
 use super::plan::Source;
-use crate::service::{Problem, metrics, search};
+use crate::service::{Problem, measures};
 use crate::state::ApiState;
 
-/// The policies of metrics, each looked up once.
-#[derive(Debug, Default)]
-pub struct Policies(HashMap<String, Arc<ArchivePolicy>>);
-
-impl Policies {
-    /// The policy of a metric.
-    pub async fn of(&mut self, state: &ApiState, metric: &Metric) -> Result<Arc<ArchivePolicy>, Problem> {
-        if let Some(policy) = self.0.get(&metric.archive_policy_name) {
-            return Ok(Arc::clone(policy));
-        }
-        let policy = metrics::policy_of(state, metric).await?;
-        self.0.insert(metric.archive_policy_name.clone(), Arc::clone(&policy));
-        Ok(policy)
-    }
-}
-
-/// The series of metrics that are named by their ids, and these metrics, which the caller must be allowed to read.
+/// The series of metrics that are named by their ids, which the caller must be allowed to read.
 pub async fn by_id(
     state: &ApiState,
     caller: &Caller,
     references: &[&Reference],
-) -> Result<(Vec<Source>, Vec<Metric>), Problem> {
+) -> Result<Vec<Source>, Problem> {
     let ids = references.iter().map(|reference| parse_uuid(&reference.name).map(MetricId));
     let Some(ids) = ids.collect::<Option<Vec<_>>>() else {
         let detail = references.iter().map(|reference| json!([reference.name, reference.method])).collect();
@@ -50,10 +35,14 @@ pub async fn by_id(
     };
     let mut seen = HashSet::new();
     let distinct: Vec<MetricId> = ids.iter().copied().filter(|id| seen.insert(*id)).collect();
-    let found = search::metrics_of(state, &distinct).await?;
-    let by_id: HashMap<MetricId, &Metric> = found.iter().map(|metric| (metric.id, metric)).collect();
+    let known = state.index.known_metrics(&distinct).await?;
+    let kinds: HashMap<MetricId, &MetricKind> = distinct
+        .iter()
+        .zip(&known.metrics)
+        .filter_map(|(id, kind)| Some((*id, known.kinds.get((*kind)?)?)))
+        .collect();
     let mut unknown: Vec<String> =
-        distinct.iter().filter(|id| !by_id.contains_key(id)).map(ToString::to_string).collect();
+        distinct.iter().filter(|id| !kinds.contains_key(id)).map(ToString::to_string).collect();
     if !unknown.is_empty() {
         unknown.sort_unstable();
         return Err(Problem::Detailed {
@@ -63,33 +52,28 @@ pub async fn by_id(
             detail: json!(unknown),
         });
     }
-    search::demand_on_all(state, rules::GET_METRIC, caller, &found).await?;
-    let mut policies = Policies::default();
+    known.kinds.iter().try_for_each(|kind| measures::demand_on(rules::GET_METRIC, caller, kind))?;
     let mut sources = Sources::default();
     for (reference, id) in references.iter().zip(&ids) {
-        let Some(metric) = by_id.get(id) else { continue };
-        let policy = policies.of(state, metric).await?;
-        sources.add(metric.id, &policy, None, reference);
+        if let Some(kind) = kinds.get(id) {
+            sources.add(*id, &kind.policy, None, reference);
+        }
     }
-    Ok((sources.list, found))
+    Ok(sources.list)
 }
 
-/// The live metrics of resources, looked up by one query, with their policies.
-pub async fn metrics_of(
+/// The policies of the live metrics of resources whose names are wanted.
+pub async fn policies_of(
     state: &ApiState,
     found: &[Resource],
     wanted: impl Fn(&str) -> bool,
-) -> Result<BTreeMap<MetricId, Arc<ArchivePolicy>>, Problem> {
+) -> Result<HashMap<MetricId, Arc<ArchivePolicy>>, Problem> {
     let named = found.iter().flat_map(|resource| &resource.metrics);
     let mut ids: Vec<MetricId> = named.filter(|(name, _)| wanted(name)).map(|(_, id)| *id).collect();
     ids.sort_unstable();
     ids.dedup();
-    let mut policies = Policies::default();
-    let mut known = BTreeMap::new();
-    for metric in search::metrics_of(state, &ids).await? {
-        known.insert(metric.id, policies.of(state, &metric).await?);
-    }
-    Ok(known)
+    let subjects = measures::subjects(state, &ids).await?;
+    Ok(subjects.into_iter().flatten().map(|subject| (subject.id, subject.kind.policy)).collect())
 }
 
 /// Whether any reference means a metric of this name.
@@ -101,7 +85,7 @@ pub fn means(references: &[&Reference], name: &str) -> bool {
 pub fn by_name(
     found: &[&Resource],
     references: &[&Reference],
-    policies: &BTreeMap<MetricId, Arc<ArchivePolicy>>,
+    policies: &HashMap<MetricId, Arc<ArchivePolicy>>,
 ) -> Vec<Source> {
     let mut sources = Sources::default();
     for resource in found {

@@ -11,13 +11,13 @@ mod service;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete as on_delete, get};
+use axum::{Extension, Router};
 use nephos_identity::{Caller, policy};
 use nephos_wire::aodh::query::{Condition, Paging, conditions, paging};
 use nephos_wire::aodh::{Fault, alarm, change};
@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::http::base::BaseUrl;
+use crate::http::frame::WithoutId;
 use crate::http::nul;
 use crate::routes::{Description, Doc, Routes};
 use crate::state::ApiState;
@@ -196,8 +197,12 @@ pub fn router(api: Arc<ApiState>) -> Router {
 
 /// The alarm API at the root of a port of its own, with Aodh's version document.
 pub fn standalone(api: Arc<ApiState>) -> Router {
-    let versions = Router::new().route("/", get(versions)).with_state(Aodh { api: Arc::clone(&api) });
-    router(api).merge(versions).route("/healthcheck", get(|| async {})).fallback(nothing)
+    let roots = Router::new()
+        .route("/", get(versions))
+        .route("/healthcheck", get(|| async {}))
+        .with_state(Aodh { api: Arc::clone(&api) })
+        .layer(map_response(async |response: Response| (Extension(WithoutId), response)));
+    router(api).merge(roots).fallback(nothing)
 }
 
 /// The versions of the alarm API, as its own root tells them.

@@ -23,6 +23,10 @@ use crate::state::ApiState;
 /// The id of a request: the client's, or ours.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
 
+/// On an answer: it carries no id of its request, as the original's does not.
+#[derive(Clone, Copy, Debug)]
+pub struct WithoutId;
+
 /// The frame around every request, whatever API it is for.
 pub async fn around(State(state): State<Arc<ApiState>>, mut request: Request, next: Next) -> Response {
     let started = state.clock.monotonic();
@@ -41,7 +45,9 @@ pub async fn around(State(state): State<Arc<ApiState>>, mut request: Request, ne
     };
     response = if gnocchi { render(response, &accept) } else { aodh::render(response) };
     response.headers_mut().extend(cors);
-    if let Ok(id) = HeaderValue::from_str(&id) {
+    if response.extensions().get::<WithoutId>().is_none()
+        && let Ok(id) = HeaderValue::from_str(&id)
+    {
         response.headers_mut().entry(REQUEST_ID).or_insert(id);
     }
     let took = state.clock.monotonic().saturating_sub(started);

@@ -66,10 +66,28 @@ impl Ledger {
         cells.values().flat_map(BTreeMap::values).map(|cell| u64::from(cell.acknowledged)).sum()
     }
 
+    /// The same as it is now, for good.
+    pub fn snapshot(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.cells())))
+    }
+
     /// Waits until everything acknowledged is stored, then checks that nothing counts twice.
     pub async fn settle(&self, api: &Http, patience: Duration) {
-        let expected = self.0.lock().unwrap().clone();
-        for (path, cells) in &expected {
+        self.arrived(api, patience).await;
+        for (path, cells) in &self.cells() {
+            for (second, count) in stored(api, path).await.expect("measures") {
+                let sent = cells.get(&second).map_or(0, |cell| cell.sent);
+                assert!(
+                    count <= sent,
+                    "{path}: second {second} counts {count} samples, but {sent} were sent"
+                );
+            }
+        }
+    }
+
+    /// Waits until everything acknowledged is stored, whatever else is.
+    pub async fn arrived(&self, api: &Http, patience: Duration) {
+        for (path, cells) in &self.cells() {
             wait_for(&format!("all acknowledged samples at {path}"), patience, || async {
                 let stored = stored(api, path).await?;
                 let missing: Vec<_> = cells
@@ -88,14 +106,11 @@ impl Ledger {
                 ))
             })
             .await;
-            for (second, count) in stored(api, path).await.expect("measures") {
-                let sent = cells.get(&second).map_or(0, |cell| cell.sent);
-                assert!(
-                    count <= sent,
-                    "{path}: second {second} counts {count} samples, but {sent} were sent"
-                );
-            }
         }
+    }
+
+    fn cells(&self) -> BTreeMap<String, BTreeMap<i64, Cell>> {
+        self.0.lock().unwrap().clone()
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod operator {
+    mod backup;
     mod bad_input;
     mod check_config;
     mod commands;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::support::{PATIENCE, nephos, nephos_with};
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 17] = [
     "run",
     "polling-agent",
     "notification-agent",
@@ -24,6 +24,8 @@ const COMMANDS: [&str; 15] = [
     "meters",
     "poll",
     "pipeline",
+    "backup",
+    "restore",
     "completions",
 ];
 

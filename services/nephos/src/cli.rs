@@ -114,6 +114,19 @@ pub(crate) enum Command {
     /// Look at the metric store, check it, merge it, measure it
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Copy store and databases to a new folder while Nephos runs
+    Backup {
+        /// Where to; a folder that is new or empty
+        folder: PathBuf,
+    },
+    /// Put a backup in the place of the data directory
+    Restore {
+        /// A folder that `nephos backup` made
+        folder: PathBuf,
+        /// Replace data that are there already
+        #[arg(long)]
+        force: bool,
+    },
     /// Print a completion script for a shell
     Completions {
         /// Which shell

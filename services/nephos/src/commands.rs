@@ -1,11 +1,13 @@
 //! The operator's commands.
 
+mod backup;
 mod check_config;
 mod meters;
 mod migrate;
 mod pipeline_test;
 mod plain;
 mod poll;
+mod restore;
 mod status;
 mod store;
 mod table;
@@ -40,6 +42,13 @@ pub(crate) async fn run(common: &Common, command: Command) -> anyhow::Result<Exi
             with_configuration(common, |loaded| pipeline_test::run(loaded, &file, output.format))
         }
         Command::Store(command) => store::run(common, command).await,
+        Command::Backup { folder } => match setup::configuration(common, Mode::Embedded)? {
+            Some(loaded) => backup::run(&loaded, &folder).await,
+            None => Ok(ExitCode::from(BAD_CONFIGURATION)),
+        },
+        Command::Restore { folder, force } => {
+            with_configuration(common, |loaded| restore::run(loaded, &folder, force))
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "nephos", &mut script);

@@ -163,9 +163,9 @@ fn as_json(found: &Inspection) -> Value {
             "log_bytes": shard.log_bytes,
         })
     });
-    let encodings = found.encodings.iter().map(|(name, size)| {
-        json!({"name": name, "columns": size.columns, "rows": size.rows, "bytes": size.bytes})
-    });
+    let encodings = found.encodings.iter().map(
+        |(name, size)| json!({"name": name, "columns": size.columns, "rows": size.rows, "bytes": size.bytes}),
+    );
     json!({"shards": shards.collect::<Vec<_>>(), "encodings": encodings.collect::<Vec<_>>()})
 }
 

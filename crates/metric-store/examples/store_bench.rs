@@ -1,4 +1,4 @@
-//! Runs the benchmark of the engine: `store_bench FOLDER [INSTANCES] [READINGS]`.
+//! Runs the benchmark of the engine, for profilers: `store_bench FOLDER [INSTANCES] [READINGS] [LAST FIGURE]`.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used)]
 
@@ -22,6 +22,9 @@ async fn main() {
     run(&options, &mut |figure| {
         let goal = figure.goal.map(|goal| format!("  (goal {goal})")).unwrap_or_default();
         println!("{:<55} {:>10.3} {}{goal}", figure.name, figure.value, figure.unit);
+        if args.get(4).is_some_and(|last| figure.name.starts_with(last.as_str())) {
+            std::process::exit(0);
+        }
     })
     .await
     .expect("the store answers");

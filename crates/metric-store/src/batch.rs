@@ -280,10 +280,16 @@ mod tests {
         for (metric, policy, values) in
             [(ids[0], &a, &[0.0, 1.0][..]), (ids[2], &b, &[2.0]), (ids[3], &a, &[3.0])]
         {
-            let at = |value: &f64| Measure::new(Timestamp::from_secs(*value as i64), *value);
+            // Its time is the value's place among all.
+            let at = |value: &f64| times_of(*value, &batch);
             pushed.push(metric, policy, values.iter().map(at));
         }
         assert_eq!(format!("{batch:?}"), format!("{pushed:?}"));
+    }
+
+    fn times_of(value: f64, batch: &Batch) -> Measure {
+        let at = batch.values().iter().position(|other| other.to_bits() == value.to_bits()).unwrap();
+        Measure::new(batch.timestamps()[at], value)
     }
 
     #[test]

@@ -131,6 +131,7 @@ struct Bench<'a> {
 pub async fn run(options: &BenchOptions, tell: &mut dyn FnMut(&Figure)) -> Result<(), StoreError> {
     let mut bench = Bench { options, tell };
     bench.live().await?;
+    bench.five_minutes().await?;
     bench.bulk().await?;
     bench.one_second().await
 }
@@ -149,7 +150,7 @@ impl Bench<'_> {
     #[allow(clippy::cast_precision_loss)]
     async fn live(&mut self) -> Result<(), StoreError> {
         let store = self.open("live")?;
-        let policy = policy(&[60, 300], &[MEAN]);
+        let policy = policy(&[60], &[MEAN]);
         let mut instances = self.instances();
         let points = (instances.len() * METERS.len() * self.options.readings) as f64;
         let mut meter = Meter::start();
@@ -193,8 +194,6 @@ impl Bench<'_> {
             resample: None,
         };
         let of = |meter: usize, count: usize| instances.iter().take(count).map(move |one| one.metrics[meter]);
-        let many: Vec<_> = of(3, 1_000).map(|metric| request(metric, 300, 24)).collect();
-        self.query(store, "1,000 metrics, 1 day of 5 min, to values", many, Some(4.0)).await?;
         let many: Vec<_> = of(3, 1_000).map(|metric| request(metric, 60, 24)).collect();
         self.query(store, "1,000 metrics, 1 day of minutes, to values", many, Some(15.0)).await?;
         let rates: Vec<_> = of(0, 100).map(|metric| request(metric, 60, 6)).collect();
@@ -262,6 +261,32 @@ impl Bench<'_> {
             self.query(&store, &name, vec![request], Some(1.0)).await?;
         }
         Ok(())
+    }
+
+    /// A thousand gauges of a day, read by the five minutes that their policy keeps.
+    async fn five_minutes(&mut self) -> Result<(), StoreError> {
+        let store = self.open("five")?;
+        let policy = policy(&[60, 300], &[MEAN]);
+        let mut requests = Vec::new();
+        for number in 0..1_000 {
+            let mut instance = Instance::new(self.options.seed, number);
+            let (times, values): (Vec<_>, Vec<_>) =
+                (0..1_440).map(|_| instance.read()).map(|(time, values)| (time, values[3])).unzip();
+            let mut batch = Batch::default();
+            batch.push_columns(instance.metrics[3], &policy, &times, &values);
+            send(&store, vec![batch]).await?;
+            requests.push(SeriesRequest {
+                metric: instance.metrics[3],
+                policy: Arc::clone(&policy),
+                method: MEAN,
+                granularities: vec![seconds(300)],
+                start: None,
+                stop: None,
+                resample: None,
+            });
+        }
+        store.compact(true).await?;
+        self.query(&store, "1,000 metrics, 1 day of 5 min, to values", requests, Some(4.0)).await
     }
 
     /// One point a second, kept as one method and as eight.

@@ -30,6 +30,27 @@ pub(crate) fn put_bytes(buf: &mut Vec<u8>, bytes: &[u8]) {
     buf.extend_from_slice(bytes);
 }
 
+/// Leaves room for the length of what is appended next; [`end_bytes`] fills it in. Together they give what
+/// [`put_bytes`] would of the same bytes, but for the width of the length.
+pub(crate) fn begin_bytes(buf: &mut Vec<u8>) -> usize {
+    buf.extend_from_slice(&[0x80; LENGTH - 1]);
+    buf.push(0);
+    buf.len()
+}
+
+/// Bytes of a length that is filled in later.
+const LENGTH: usize = 5;
+
+/// Fills in the length of what was appended since [`begin_bytes`] gave this place.
+pub(crate) fn end_bytes(buf: &mut [u8], start: usize) {
+    let mut len = buf.len() - start;
+    for slot in buf.iter_mut().take(start).skip(start - LENGTH) {
+        *slot |= u8::try_from(len & 0x7f).unwrap_or(0);
+        len >>= 7;
+    }
+    debug_assert_eq!(len, 0, "calls are smaller than 32 GiB");
+}
+
 /// Which shard of `shards` holds a metric. Fixed for ever: data lie where this put them.
 pub fn shard_of(metric: MetricId, shards: u32) -> u32 {
     let hash = xxh3_64(metric.as_bytes());
@@ -153,6 +174,19 @@ mod tests {
             let mut buf = Vec::new();
             put_signed(&mut buf, value);
             assert_eq!(Reader::new(&buf).signed(), Ok(value));
+        }
+    }
+
+    #[test]
+    fn a_length_filled_in_later_reads_as_one_written_before() {
+        for len in [0usize, 1, 127, 128, 70_000] {
+            let mut buf = vec![7];
+            let start = begin_bytes(&mut buf);
+            buf.resize(buf.len() + len, 0xab);
+            end_bytes(&mut buf, start);
+            let mut reader = Reader::new(&buf[1..]);
+            assert_eq!(reader.bytes().unwrap(), vec![0xab; len]);
+            assert_eq!(reader.remaining(), 0);
         }
     }
 

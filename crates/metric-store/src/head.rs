@@ -87,19 +87,32 @@ impl MetricState {
     }
 
     /// Merges one run, its policy interned; returns how many of its measures were late.
-    fn merge(&mut self, policy: &Arc<ArchivePolicy>, run: RunRef<'_>, scratch: &mut Vec<Measure>) -> usize {
-        if !Arc::ptr_eq(&self.policy, policy) {
-            self.change_policy(policy);
+    fn merge(&mut self, policy: &Interned, run: RunRef<'_>, scratch: &mut Vec<Measure>) -> usize {
+        if !Arc::ptr_eq(&self.policy, &policy.policy) {
+            self.change_policy(&policy.policy);
         }
+        // What polling sends: one measure, newer than all before.
         if let ([timestamp], [value]) = (run.timestamps, run.values)
-            && *timestamp < self.block_end
             && *timestamp > self.last()
+            && self.follow(*timestamp, policy)
         {
             self.grow(1);
             self.raw.push(Measure::new(*timestamp, *value));
             return 0;
         }
         self.merge_any(run, scratch)
+    }
+
+    /// Moves the window for a newer measure, if that takes no division: it lies in the newest block or the next one.
+    fn follow(&mut self, newest: Timestamp, policy: &Interned) -> bool {
+        if newest < self.block_end {
+            return true;
+        }
+        let next = self.block_end.as_nanos().checked_add(policy.block);
+        let Some(next) = next.map(Timestamp::from_nanos).filter(|next| newest < *next) else { return false };
+        self.window = self.window.max(self.block_end.plus_nanos(policy.reach));
+        self.block_end = next;
+        true
     }
 
     fn merge_any(&mut self, run: RunRef<'_>, scratch: &mut Vec<Measure>) -> usize {
@@ -194,6 +207,23 @@ impl MetricState {
     }
 }
 
+/// A policy as the head shares it, with what every append asks of it.
+struct Interned {
+    policy: Arc<ArchivePolicy>,
+    /// Nanoseconds of its widest bucket; 0 if it keeps none.
+    block: i64,
+    /// From the start of the newest block to where measures become late: zero or negative.
+    reach: i64,
+}
+
+impl Interned {
+    fn new(policy: Arc<ArchivePolicy>) -> Self {
+        let block = policy.coarsest().map_or(0, Granularity::as_nanos);
+        let reach = window_start(Timestamp::EPOCH, &policy).map_or(0, Timestamp::as_nanos);
+        Self { policy, block, reach }
+    }
+}
+
 /// All metrics of a shard.
 #[derive(Debug, Default)]
 pub(crate) struct Head {
@@ -229,7 +259,8 @@ impl Head {
 
     /// Merges the runs of a commit, except those that a segment's copy of the metric includes.
     pub(crate) fn append(&mut self, commit: u64, batch: &Batch) -> AppendReport {
-        let policies: Vec<_> = batch.policies().iter().map(|policy| self.intern(policy)).collect();
+        let policies: Vec<_> =
+            batch.policies().iter().map(|policy| Interned::new(self.intern(policy))).collect();
         let mut scratch = std::mem::take(&mut self.scratch);
         let mut report = AppendReport::default();
         let mut runs = batch.runs();
@@ -242,7 +273,8 @@ impl Head {
             }
             for (run, place) in &ahead {
                 let Some(policy) = policies.get(run.policy_number) else { continue };
-                let Some(place) = place.or_else(|| self.place_or_birth(commit, run.metric, policy)) else {
+                let birth = || self.place_or_birth(commit, run.metric, &policy.policy);
+                let Some(place) = place.or_else(birth) else {
                     continue;
                 };
                 let Some(state) = self.metrics.at(place).filter(|state| commit > state.stored) else {

@@ -101,29 +101,26 @@ pub(crate) fn read_policies(reader: &mut Reader<'_>) -> Result<Vec<Arc<ArchivePo
 
 /// Appends a block of runs.
 pub(crate) fn put_batch(buf: &mut Vec<u8>, batch: &Batch) {
-    let mut table = PolicyTable::default();
-    let mut body = Vec::with_capacity(batch.run_count() * 20 + batch.len() * 12);
+    put_unsigned(buf, batch.policies().len() as u64);
+    batch.policies().iter().for_each(|policy| put_policy(buf, policy));
+    buf.reserve(batch.run_count() * 20 + batch.len() * 12);
     let mut base = 0i64;
-    put_unsigned(&mut body, batch.run_count() as u64);
+    put_unsigned(buf, batch.run_count() as u64);
     for run in batch.runs() {
-        body.extend_from_slice(run.metric.as_bytes());
-        put_unsigned(&mut body, table.number(run.policy));
-        put_unsigned(&mut body, run.timestamps.len() as u64);
+        buf.extend_from_slice(run.metric.as_bytes());
+        put_unsigned(buf, run.policy_number as u64);
+        put_unsigned(buf, run.timestamps.len() as u64);
         let mut previous = base;
-        for (position, timestamp) in run.timestamps.iter().enumerate() {
+        for timestamp in run.timestamps {
             let nanos = timestamp.as_nanos();
-            put_signed(&mut body, nanos.wrapping_sub(previous));
+            put_signed(buf, nanos.wrapping_sub(previous));
             previous = nanos;
-            if position == 0 {
-                base = nanos;
-            }
         }
+        base = run.timestamps.first().map_or(base, |first| first.as_nanos());
         for value in run.values {
-            body.extend_from_slice(&value.to_le_bytes());
+            buf.extend_from_slice(&value.to_le_bytes());
         }
     }
-    table.put(buf);
-    buf.extend_from_slice(&body);
 }
 
 /// Reads a block of runs.

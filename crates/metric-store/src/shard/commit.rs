@@ -12,7 +12,7 @@ use nephos_model::{Clock, MetricId};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::{APPEND, DELETE, Shard, put_metrics};
-use crate::bytes::put_bytes;
+use crate::bytes::{begin_bytes, end_bytes};
 use crate::contract::{AppendReport, Batch, StoreError};
 use crate::files::io_error;
 use crate::head::Head;
@@ -44,14 +44,14 @@ pub(crate) enum Change {
 impl Change {
     /// The bytes of the log: made by the caller, so that the one writer does not have to.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let (kind, mut body) = (if matches!(self, Self::Append(_)) { APPEND } else { DELETE }, Vec::new());
+        let kind = if matches!(self, Self::Append(_)) { APPEND } else { DELETE };
+        let mut bytes = vec![kind];
+        let length = begin_bytes(&mut bytes);
         match self {
-            Self::Append(batch) => put_batch(&mut body, batch),
-            Self::Delete(metrics) => put_metrics(&mut body, metrics),
+            Self::Append(batch) => put_batch(&mut bytes, batch),
+            Self::Delete(metrics) => put_metrics(&mut bytes, metrics),
         }
-        let mut bytes = Vec::with_capacity(body.len() + 6);
-        bytes.push(kind);
-        put_bytes(&mut bytes, &body);
+        end_bytes(&mut bytes, length);
         bytes
     }
 }

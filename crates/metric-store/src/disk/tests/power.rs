@@ -68,7 +68,7 @@ fn check(found: &SimFs, done: &Acknowledged, at: u64) {
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(names.contains(&"log-1".to_owned()) || done.log.is_none(), true, "power loss at {at}");
+    assert!(names.contains(&"log-1".to_owned()) || done.log.is_none(), "power loss at {at}");
 }
 
 #[test]

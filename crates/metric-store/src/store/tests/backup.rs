@@ -35,8 +35,8 @@ async fn a_copy_made_under_appends_and_compaction_holds_all_that_was_answered_be
             writer.append(Arc::new(vec![run(metric, measures)].into())).await.unwrap();
             count.fetch_add(1, Ordering::AcqRel);
             minute += 1;
-            if minute % 5 == 0 {
-                writer.compact(minute % 2 == 0).await.unwrap();
+            if minute.is_multiple_of(5) {
+                writer.compact(minute.is_multiple_of(2)).await.unwrap();
             }
         }
     });

@@ -25,7 +25,7 @@ pub(crate) struct Job {
     pub(crate) shard: Arc<Shard>,
     /// Log files before this one are no longer needed when the segment counts.
     pub(crate) log_from: LogKey,
-    /// Their bytes.
+    /// Where they end, in bytes of all that was logged.
     pub(crate) covered: u64,
     /// Merge all segments into one.
     pub(crate) full: bool,

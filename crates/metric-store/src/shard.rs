@@ -39,8 +39,10 @@ pub(crate) struct Shard {
     /// Only maintenance changes it; held while files are written, never by readers or appends.
     live: Mutex<Live>,
     pub(crate) damage: DamageLog,
-    /// Bytes of log that no segment holds yet.
-    pub(crate) unsealed: AtomicU64,
+    /// Bytes of log since the last one that segments hold at the start.
+    pub(crate) logged: AtomicU64,
+    /// How many of them segments hold by now.
+    sealed: AtomicU64,
     /// Bytes of the raw measures that the last checkpoint left in memory: the next one packs them again.
     pub(crate) retained: AtomicU64,
     /// Whether a checkpoint is asked for and not done yet.
@@ -81,7 +83,8 @@ impl Shard {
             segments: RwLock::new(Arc::new(segments)),
             live: Mutex::new(live),
             damage,
-            unsealed: AtomicU64::new(unsealed),
+            logged: AtomicU64::new(unsealed),
+            sealed: AtomicU64::new(0),
             retained: AtomicU64::new(retained),
             checkpointing: AtomicBool::new(false),
             checkpoint_failed: AtomicBool::new(false),
@@ -131,11 +134,17 @@ impl Shard {
         self.closing.load(Ordering::Relaxed)
     }
 
-    /// A checkpoint ended.
+    /// Bytes of log that no segment holds yet.
+    pub(crate) fn unsealed(&self) -> u64 {
+        let logged = self.logged.load(Ordering::Relaxed);
+        logged.saturating_sub(self.sealed.load(Ordering::Relaxed))
+    }
+
+    /// A checkpoint ended that covers the log up to some byte.
     pub(crate) fn end_checkpoint(&self, covered: u64, failed: bool) {
         let _waiting = self.checkpoint_done.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !failed {
-            self.unsealed.fetch_sub(covered, Ordering::Relaxed);
+            self.sealed.fetch_max(covered, Ordering::Relaxed);
         }
         self.checkpoint_failed.store(failed, Ordering::Relaxed);
         self.checkpointing.store(false, Ordering::Release);
@@ -145,7 +154,7 @@ impl Shard {
     /// Waits while the log has `most` bytes or more that no segment holds, and a checkpoint is under way. Returns
     /// how many it has then.
     pub(crate) fn wait_for_checkpoint(&self, most: u64, patience: Duration) -> u64 {
-        let unsealed = || self.unsealed.load(Ordering::Relaxed);
+        let unsealed = || self.unsealed();
         if unsealed() >= most {
             let (lock, done) = &self.checkpoint_done;
             let waiting = lock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -157,13 +166,13 @@ impl Shard {
 
     /// Shows the shard's gauges.
     pub(crate) fn show(&self) {
-        instrument::shard(self.number, self.unsealed.load(Ordering::Relaxed), self.segments().len());
+        instrument::shard(self.number, self.unsealed(), self.segments().len());
     }
 
     /// Bytes of its segments, and of the log that they do not hold yet.
     pub(crate) fn disk_bytes(&self) -> u64 {
         let segments: u64 = self.segments().iter().map(|segment| segment.size()).sum();
-        segments + self.unsealed.load(Ordering::Relaxed)
+        segments + self.unsealed()
     }
 }
 

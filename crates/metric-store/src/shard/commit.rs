@@ -207,7 +207,7 @@ impl Writer {
             tracing::warn!(error = %error, "a new log file could not be started; the old one goes on");
         }
         instrument::committed(group.len(), written, self.clock.monotonic().saturating_sub(start));
-        self.shard.unsealed.fetch_add(written, Ordering::Relaxed);
+        self.shard.logged.fetch_add(written, Ordering::Relaxed);
         let appends = group.iter().any(|call| matches!(call.change, Change::Append(_)));
         if appends && std::mem::take(&mut self.troubled) {
             tracing::info!(shard = self.shard.number, "the metric store takes writes again");
@@ -297,7 +297,7 @@ impl Writer {
 
     fn checkpoint_if_due(&mut self) {
         let now = self.clock.monotonic();
-        let due = self.shard.unsealed.load(Ordering::Relaxed) >= self.checkpoint_bytes()
+        let due = self.shard.unsealed() >= self.checkpoint_bytes()
             && !self.shard.checkpointing.load(Ordering::Acquire)
             && (now >= self.next_checkpoint || !self.shard.checkpoint_failed.load(Ordering::Relaxed));
         if due {
@@ -317,7 +317,7 @@ impl Writer {
             return;
         }
         self.shard.checkpointing.store(true, Ordering::Release);
-        let covered = self.shard.unsealed.load(Ordering::Relaxed);
+        let covered = self.shard.logged.load(Ordering::Relaxed);
         let job = Job { shard: Arc::clone(&self.shard), log_from: self.log.key(), covered, full, reply };
         // A queue that is full, or gone, means that this can wait: the log keeps everything.
         if self.jobs.try_send(job).is_err() {

@@ -53,7 +53,7 @@ deps-check: ## Check licences, duplicates and that docs/dependencies.md names ev
 	cargo test --quiet --locked --package nephos-integration-tests --test house
 
 bench: ## Run the micro benchmarks
-	cargo bench --locked --package nephos-timeseries --bench series --bench chunks
+	cargo bench --locked --package nephos-timeseries --bench series --bench chunks --bench grid
 
 compare: ## Run Nephos (make build), Gnocchi, VictoriaMetrics, Prometheus and InfluxDB on the same work; COMPARE_ARGS=--quick
 	@TOOLS="$(TOOLS)" CARGO_TARGET_DIR="$(TARGET)" benches/compare/run $(COMPARE_ARGS)

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use nephos_model::{Granularity, Timestamp};
 
 use crate::aggregate::Summary;
-use crate::method::AggregationMethod;
+use crate::method::{AggregationMethod, Stat};
 
 pub use reduction::{Across, Reduction, UnknownReduction};
 
@@ -148,6 +148,20 @@ impl Grid<'static> {
         #[allow(clippy::cast_precision_loss)]
         let found = rows.len() as f64 * 100.0 / self.timestamps.len() as f64;
         if found < needed { Err(GridError::LittleOverlap { needed, found }) } else { Ok(()) }
+    }
+}
+
+/// A statistic of one group; the usual ones without a detour.
+#[allow(clippy::cast_precision_loss)]
+fn reduced(stat: Stat, values: &[f64], summary: &mut Summary) -> f64 {
+    let sum = || values.iter().fold(0.0, |sum, value| sum + value);
+    match stat {
+        Stat::Sum => sum(),
+        Stat::Mean => sum() / values.len() as f64,
+        _ => {
+            summary.reset();
+            summary.of(stat, values).unwrap_or(f64::NAN)
+        }
     }
 }
 
@@ -303,7 +317,7 @@ impl<'a> Grid<'a> {
             let inside = |at: &&Timestamp| at.floor(step) == start;
             let end = begin + grid.timestamps[begin..].iter().take_while(inside).count();
             // The deviation of a single value is none.
-            if end - begin > 1 || method.stat != crate::method::Stat::Std {
+            if end - begin > 1 || method.stat != Stat::Std {
                 starts.push(start);
                 groups.push(begin..end);
             }
@@ -312,9 +326,8 @@ impl<'a> Grid<'a> {
         let mut summary = Summary::default();
         let columns = grid.columns.iter().map(|column| {
             let group = |group: &std::ops::Range<usize>| {
-                summary.reset();
                 let values = column.get(group.clone()).unwrap_or_default();
-                summary.of(method.stat, values).unwrap_or(f64::NAN)
+                reduced(method.stat, values, &mut summary)
             };
             groups.iter().map(group).collect()
         });

@@ -30,6 +30,8 @@ pub struct Cluster {
     pub servers: Servers,
     /// The processes, as in [`SERVICES`].
     pub services: Vec<Nephos>,
+    /// A second collector, where the store can be shared.
+    pub second_collector: Option<Nephos>,
     folder: TempDir,
     environment: Vec<(String, String)>,
     /// The API's port, the same over restarts.
@@ -50,7 +52,28 @@ fn file(folder: &Path, name: &str, text: &str) -> PathBuf {
 impl Cluster {
     /// Starts all six at once, on empty servers.
     pub async fn start() -> Self {
+        Self::start_with(Servers::create().await, &[]).await
+    }
+
+    /// Starts all six and a second collector, which share a bucket.
+    pub async fn start_on_a_bucket() -> Self {
         let servers = Servers::create().await;
+        let endpoint = servers.bucket().await;
+        let url = format!("s3://{}/metrics", servers.name);
+        let settings = [
+            ("NEPHOS__STORE__URL", url.as_str()),
+            ("NEPHOS__STORE__ENDPOINT", &endpoint),
+            ("NEPHOS__STORE__ALLOW_HTTP", "true"),
+            ("NEPHOS__STORE__ACCESS_KEY_ID", "tests"),
+            ("NEPHOS__STORE__SECRET_ACCESS_KEY", "a secret"),
+            ("NEPHOS__STORE__SHARDS", "4"),
+        ];
+        let mut cluster = Self::start_with(servers, &settings).await;
+        cluster.second_collector = Some(cluster.process("collector", "second-collector"));
+        cluster
+    }
+
+    async fn start_with(servers: Servers, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let resources = format!(
             "{}  - resource_type: host\n    metrics:\n      cpu: {{archive_policy_name: counting}}\n      \
@@ -70,10 +93,17 @@ impl Cluster {
             ("NEPHOS__EVALUATOR__INTERVAL", "2".to_owned()),
         ]
         .into_iter()
+        .chain(settings.iter().map(|(key, value)| (*key, (*value).to_owned())))
         .map(|(key, value)| (key.to_owned(), value))
         .collect();
-        let mut cluster =
-            Self { servers, services: Vec::new(), folder, environment, api: format!("http://{api}") };
+        let mut cluster = Self {
+            servers,
+            services: Vec::new(),
+            second_collector: None,
+            folder,
+            environment,
+            api: format!("http://{api}"),
+        };
         for service in SERVICES {
             let process = cluster.process(service, service);
             cluster.services.push(process);
@@ -112,7 +142,7 @@ impl Cluster {
 
     /// Ends all in order; each must end by itself with success.
     pub async fn stop(mut self) {
-        for service in &mut self.services {
+        for service in self.services.iter_mut().chain(&mut self.second_collector) {
             assert_eq!(service.stop(Duration::from_secs(60)).await, Some(0));
         }
         self.servers.remove().await;

@@ -1,4 +1,4 @@
-//! PostgreSQL and RabbitMQ for a test: a database and a vhost of its own on the servers that `scripts/servers` starts.
+//! PostgreSQL, RabbitMQ and S3 for a test: a database, a vhost and a bucket of its own on the servers that `scripts/servers` starts.
 
 use std::path::Path;
 use std::process::Command;
@@ -49,6 +49,15 @@ impl Servers {
         let status = servers.rabbitmq(reqwest::Method::PUT, &format!("vhosts/{}", servers.name)).await;
         assert!(status.is_success(), "vhost: {status}");
         servers
+    }
+
+    /// Makes a bucket of the same name on the S3 server; the server's URL.
+    pub async fn bucket(&self) -> String {
+        let server = variable("NEPHOS_TEST_S3_URL", "http://127.0.0.1:45675");
+        let answer = Client::new().put(format!("{server}/{}", self.name)).send().await;
+        let answer = answer.expect("the S3 server answers; start it with scripts/servers start");
+        assert!(answer.status().is_success(), "bucket: {answer:?}");
+        server
     }
 
     async fn rabbitmq(&self, method: reqwest::Method, path: &str) -> StatusCode {

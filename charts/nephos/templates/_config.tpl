@@ -27,6 +27,14 @@ nephos.toml: |
 
   [store]
   url = {{ $values.store.url | toJson }}
+  {{- if hasPrefix "s3:" $values.store.url }}
+  {{- with $values.s3.endpoint }}
+  endpoint = {{ . | toJson }}
+  {{- end }}
+  region = {{ $values.s3.region | toJson }}
+  allow_http = {{ $values.s3.allowHttp }}
+  cache = {{ $values.s3.cache | toJson }}
+  {{- end }}
   shared = {{ $values.store.shared }}
   min_free = {{ $values.store.minFree | toJson }}
 

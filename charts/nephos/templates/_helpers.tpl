@@ -62,18 +62,25 @@ The components of the chosen shape. `values` is the section of values.yaml, `por
 `uses` the credentials it reads.
 */}}
 {{- define "nephos.components" -}}
+{{- $bucket := ternary ", s3-access-key-id, s3-secret-access-key" "" (hasPrefix "s3:" .Values.store.url) -}}
 {{- if eq .Values.mode "embedded" }}
-embedded: {kind: StatefulSet, command: run, values: embedded, port: 8041, portName: http, uses: [index, bus, state, store, telemetry]}
+embedded: {kind: StatefulSet, command: run, values: embedded, port: 8041, portName: http, uses: [index, bus, state, store, telemetry{{ $bucket }}]}
 {{- else }}
 api: {kind: Deployment, command: api, values: api, port: 8041, portName: http, uses: [index, store]}
 notification-agent: {kind: Deployment, command: notification-agent, values: notificationAgent, port: 8062, portName: observe, uses: [bus, {{ ternary "state" "index" (eq (include "nephos.given" (dict "root" . "credential" "state")) "true") }}, telemetry]}
 alarm-evaluator: {kind: Deployment, command: alarm-evaluator, values: alarmEvaluator, port: 8064, portName: observe, uses: [index, store]}
 alarm-notifier: {kind: Deployment, command: alarm-notifier, values: alarmNotifier, port: 8065, portName: observe, uses: [index]}
-collector: {kind: StatefulSet, command: collector, values: collector, port: 8063, portName: observe, uses: [index, bus, store, telemetry]}
+collector: {kind: StatefulSet, command: collector, values: collector, port: 8063, portName: observe, uses: [index, bus, store, telemetry{{ $bucket }}]}
 {{- if .Values.pollingAgent.enabled }}
 polling-agent: {kind: DaemonSet, command: polling-agent, values: pollingAgent, port: 8061, portName: observe, uses: [bus, telemetry]}
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* "true" if a component keeps data in its volume: (dict "root" $ "component" "collector"). */}}
+{{- define "nephos.keepsData" -}}
+{{- $bucket := hasPrefix "s3:" .root.Values.store.url -}}
+{{- if or (eq .component "embedded") (and (eq .component "collector") (not $bucket)) -}}true{{- end -}}
 {{- end -}}
 
 {{/* How many pods a component has at least: (dict "root" $ "values" .Values.api). */}}
@@ -82,13 +89,20 @@ polling-agent: {kind: DaemonSet, command: polling-agent, values: pollingAgent, p
 {{- if $autoscaling.enabled -}}{{ $autoscaling.minReplicas }}{{- else -}}{{ .values.replicas | default 1 }}{{- end -}}
 {{- end -}}
 
-{{/* What is secret: the section of values.yaml, the key of its text, the setting that reads it from a file. */}}
+{{/*
+What is secret: the section of values.yaml, the key of its text, the setting that reads it from a file, and what names
+its key in an existing Secret if that is not `existingSecretKey`.
+*/}}
 {{- define "nephos.credentials" -}}
 index: {section: index, value: url, variable: NEPHOS__INDEX_FILE}
 bus: {section: bus, value: url, variable: NEPHOS__BUS_FILE}
 state: {section: state, value: url, variable: NEPHOS__STATE_FILE}
 store: {section: store, value: token, variable: NEPHOS__STORE__TOKEN_FILE}
 telemetry: {section: telemetry, value: secret, variable: NEPHOS__PUBLISHER__TELEMETRY_SECRET_FILE}
+{{- if hasPrefix "s3:" .Values.store.url }}
+s3-access-key-id: {section: s3, value: accessKeyId, variable: NEPHOS__STORE__ACCESS_KEY_ID_FILE, secretKey: accessKeyIdSecretKey}
+s3-secret-access-key: {section: s3, value: secretAccessKey, variable: NEPHOS__STORE__SECRET_ACCESS_KEY_FILE, secretKey: secretAccessKeySecretKey}
+{{- end }}
 {{- end -}}
 
 {{/* "true" if a credential is given in either way: (dict "root" $ "credential" "index"). */}}

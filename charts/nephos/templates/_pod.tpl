@@ -6,7 +6,7 @@ The pod template of a component: (dict "root" $ "component" "api" "about" <its e
 {{- $values := .root.Values -}}
 {{- $own := get $values .about.values -}}
 {{- $polls := or (eq .component "polling-agent") (and (eq .component "embedded") $values.hostMetrics.enabled) -}}
-{{- $stores := or (eq .component "collector") (eq .component "embedded") -}}
+{{- $stores := eq (include "nephos.keepsData" (dict "root" .root "component" .component)) "true" -}}
 {{- $serves := eq .about.portName "http" -}}
 {{- $labels := dict "root" .root "component" .component -}}
 metadata:
@@ -211,6 +211,9 @@ spec:
 {{- if has . (list "index" "bus" "state") }}
 - name: NEPHOS__{{ upper . }}__CA_BUNDLE
   value: /run/nephos/ca/ca.crt
+{{- else if eq . "s3-access-key-id" }}
+- name: NEPHOS__STORE__CA_FILE
+  value: /run/nephos/ca/ca.crt
 {{- end }}
 {{- end }}
 {{- end }}
@@ -254,11 +257,12 @@ spec:
 {{- $credentials := fromYaml (include "nephos.credentials" .root) -}}
 {{- range .about.uses }}
 {{- if eq (include "nephos.given" (dict "root" $root "credential" .)) "true" }}
-{{- $section := get $root.Values (get $credentials .).section }}
+{{- $about := get $credentials . }}
+{{- $section := get $root.Values $about.section }}
 - secret:
     {{- if $section.existingSecret }}
     name: {{ $section.existingSecret }}
-    items: [{key: {{ $section.existingSecretKey }}, path: {{ . }}}]
+    items: [{key: {{ get $section ($about.secretKey | default "existingSecretKey") }}, path: {{ . }}}]
     {{- else }}
     name: {{ include "nephos.credentialsName" $root }}
     items: [{key: {{ . }}, path: {{ . }}}]

@@ -4,6 +4,7 @@
 {{- $values := .Values -}}
 {{- $root := . -}}
 {{- $distributed := eq $values.mode "distributed" -}}
+{{- $bucket := hasPrefix "s3:" $values.store.url -}}
 {{- if not $values.api.allowPasswordless }}
 - api.authMode {{ $values.api.authMode | quote }} checks no password: whoever reaches the API may do anything. If that is meant, set api.allowPasswordless=true and name who may connect in networkPolicy.peers.
 {{- else if not (and $values.networkPolicy.enabled $values.networkPolicy.peers) }}
@@ -23,15 +24,20 @@
 {{- if and $section.existingSecret (get $section $about.value) }}
 - {{ $about.section }}.{{ $about.value }} and {{ $about.section }}.existingSecret cannot both be set.
 {{- end }}
-{{- if and $distributed (ne $name "state") (ne (include "nephos.given" (dict "root" $root "credential" $name)) "true") }}
-- mode=distributed needs {{ $about.section }}.existingSecret (or {{ $about.section }}.{{ $about.value }}).
+{{- if and (or $distributed (eq $about.section "s3")) (ne $name "state") (ne (include "nephos.given" (dict "root" $root "credential" $name)) "true") }}
+- {{ ternary (printf "store.url=%s" $values.store.url) "mode=distributed" (eq $about.section "s3") }} needs {{ $about.section }}.existingSecret (or {{ $about.section }}.{{ $about.value }}).
 {{- end }}
+{{- end }}
+{{- if and $bucket (hasPrefix "http:" $values.s3.endpoint) (not $values.s3.allowHttp) }}
+- s3.endpoint {{ $values.s3.endpoint }} leaves measures unprotected on the network: use https, or set s3.allowHttp=true.
 {{- end }}
 {{- if $distributed }}
-{{- if and (gt (int $values.collector.replicas) 1) (not (and $values.store.shared $values.persistence.existingClaim)) }}
-- collector.replicas={{ $values.collector.replicas }} needs a store all of them reach: a ReadWriteMany claim in persistence.existingClaim, and store.shared=true.
+{{- if and (gt (int $values.collector.replicas) 1) (not $bucket) (not (and $values.store.shared $values.persistence.existingClaim)) }}
+- collector.replicas={{ $values.collector.replicas }} needs a store all of them reach: store.url=s3://…, or a ReadWriteMany claim in persistence.existingClaim with store.shared=true.
 {{- end }}
-{{- if and $values.store.shared (not $values.persistence.existingClaim) }}
+{{- if and $values.store.shared $bucket }}
+- store.shared is for folders: a bucket is always shared.
+{{- else if and $values.store.shared (not $values.persistence.existingClaim) }}
 - store.shared=true needs persistence.existingClaim: claims made by this chart belong to one collector each.
 {{- end }}
 {{- range $section := list "api" "notificationAgent" }}

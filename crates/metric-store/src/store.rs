@@ -1,6 +1,7 @@
 //! The store in this process: its shards, and who takes which call.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -31,6 +32,8 @@ const PERMIT_BYTES: usize = 1 << 10;
 pub struct LocalStore {
     options: StoreOptions,
     shards: RwLock<BTreeMap<u32, Owned>>,
+    /// Held while a shard is opened: by its number.
+    opening: Vec<Mutex<()>>,
     count: u32,
     waiting: Arc<Semaphore>,
     maintenance: Mutex<Option<(SyncSender<Job>, JoinHandle<()>)>>,
@@ -61,7 +64,9 @@ impl LocalStore {
         let own = options.own.clone().unwrap_or_else(|| (0..count).collect());
         let waiting = Arc::new(Semaphore::new(WAITING_BYTES / PERMIT_BYTES));
         let shards = RwLock::default();
-        let store = Self { options, shards, count, waiting, maintenance: Mutex::new(Some(maintenance)) };
+        let opening = (0..count).map(|_| Mutex::default()).collect();
+        let store =
+            Self { options, shards, opening, count, waiting, maintenance: Mutex::new(Some(maintenance)) };
         for number in own {
             store.open_shard(number)?;
         }
@@ -136,18 +141,33 @@ impl LocalStore {
     }
 
     fn open_shard(&self, number: u32) -> Result<(), StoreError> {
-        // Held all the while: a shard must not be opened twice.
-        let mut shards = self.shards.write().unwrap_or_else(PoisonError::into_inner);
-        if number >= self.count || shards.get(&number).is_some_and(|owned| !owned.shard.is_lost()) {
-            return Ok(());
-        }
-        shards.remove(&number).into_iter().for_each(Owned::stop);
-        let jobs = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
-        let jobs = jobs.as_ref().map(|(jobs, _)| jobs.clone()).ok_or(StoreError::Closed)?;
+        let Some(opening) = self.opening.get(number as usize) else { return Ok(()) };
+        // A shard must not be opened twice. Calls to other shards go on meanwhile.
+        let _alone = opening.lock().unwrap_or_else(PoisonError::into_inner);
+        let shards = || self.shards.write().unwrap_or_else(PoisonError::into_inner);
+        let lost = match shards().entry(number) {
+            Entry::Occupied(owned) if !owned.get().shard.is_lost() => return Ok(()),
+            Entry::Occupied(owned) => Some(owned.remove()),
+            Entry::Vacant(_) => None,
+        };
+        lost.into_iter().for_each(Owned::stop);
+        let jobs = self.jobs()?;
         let (shard, log) = Shard::open(self.options.place.shard(number)?, number)?;
         let committer = commit::start(Arc::clone(&shard), log, jobs, &self.options)?;
-        shards.insert(number, Owned { shard, commands: committer.commands, thread: committer.thread });
+        let owned = Owned { shard, commands: committer.commands, thread: committer.thread };
+        shards().insert(number, owned);
+        // Whoever closed the store meanwhile did not see it.
+        if let Err(closed) = self.jobs() {
+            let late = shards().remove(&number);
+            late.into_iter().for_each(Owned::stop);
+            return Err(closed);
+        }
         Ok(())
+    }
+
+    fn jobs(&self) -> Result<SyncSender<Job>, StoreError> {
+        let maintenance = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
+        maintenance.as_ref().map(|(jobs, _)| jobs.clone()).ok_or(StoreError::Closed)
     }
 
     fn shard(&self, number: u32) -> Result<(Arc<Shard>, mpsc::Sender<Command>), StoreError> {

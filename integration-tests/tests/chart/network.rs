@@ -90,5 +90,5 @@ fn the_store_is_open_to_those_who_call_it_only() {
         })
         .map(component_of)
         .collect();
-    assert_eq!(callers, BTreeSet::from(["alarm-evaluator", "api"]));
+    assert_eq!(callers, BTreeSet::from(["alarm-evaluator", "api", "collector"]));
 }

@@ -146,6 +146,31 @@ fn collectors_that_share_a_store_share_its_volume_only() {
     assert_eq!(mount["mountPath"], "/var/lib/nephos/shared");
 }
 
+#[test]
+fn collectors_on_a_bucket_need_no_volume_but_its_keys() {
+    let rendering = rendering("s3");
+    let collector = rendering.workload("collector");
+    assert_eq!(replicas(rendering, collector), 3);
+    assert!(collector["spec"]["volumeClaimTemplates"].is_null());
+    let volumes = list(&pod(collector)["volumes"]);
+    let of = |name: &str| volumes.iter().find(|volume| volume["name"] == name).expect("volume");
+    assert!(of("data")["emptyDir"].is_object());
+    let sources = list(&of("credentials")["projected"]["sources"]);
+    let keys: Vec<(&str, &str)> = sources
+        .iter()
+        .filter(|source| source["secret"]["name"] == "nephos-bucket")
+        .flat_map(|source| list(&source["secret"]["items"]))
+        .map(|item| (text(&item["key"]), text(&item["path"])))
+        .collect();
+    let expected =
+        [("AWS_ACCESS_KEY_ID", "s3-access-key-id"), ("AWS_SECRET_ACCESS_KEY", "s3-secret-access-key")];
+    assert_eq!(keys, expected);
+    // Nobody else gets them.
+    for workload in rendering.workloads().filter(|workload| component_of(workload) != "collector") {
+        assert!(!workload.to_string().contains("nephos-bucket"), "{}", component_of(workload));
+    }
+}
+
 /// One line an object: kind, name, and what tells most about it.
 fn summary() -> String {
     let mut lines = Vec::new();

@@ -56,7 +56,7 @@ const fn stage(error: &StoreError) -> &'static str {
 }
 
 /// An error with its causes.
-struct Chain<'a>(&'a StoreError);
+pub(crate) struct Chain<'a>(pub(crate) &'a StoreError);
 
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -1,5 +1,6 @@
 //! The concrete adapters behind the traits that services see, chosen by the settings.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,10 @@ use nephos_coordination::{
     SqlStateStore, StateStore,
 };
 use nephos_index::{Defaults, Index, PolicyRule, SqlIndex};
-use nephos_metric_store::{MetricStore, RemoteOptions, RemoteStore};
+use nephos_metric_store::{
+    LocalStore, MetricStore, ObjectPlace, Place, RemoteOptions, RemoteStore, S3Options, StoreError,
+    StoreOptions,
+};
 use nephos_model::Clock;
 use nephos_observe::{Backoff, Health, Shutdown};
 use nephos_sql::Db;
@@ -136,6 +140,57 @@ pub(crate) fn membership(base: &Base, mode: Mode, db: Option<&Db>) -> Arc<dyn Me
 /// Leases on shards, in the index database.
 pub(crate) fn leases(db: &Db) -> Arc<dyn Leases> {
     Arc::new(SqlLeases::new(db.clone()))
+}
+
+/// Where the metric store lies.
+pub(crate) fn place(settings: &Settings) -> anyhow::Result<Place> {
+    let Some(s3) = &settings.store.s3 else {
+        return Ok(Place::Folder(settings.store.url.path().context("store is no file: URL")?.to_owned()));
+    };
+    let ca = s3
+        .ca_file
+        .as_ref()
+        .map(|path| std::fs::read(path).with_context(|| format!("read store.ca_file {}", path.display())));
+    let mut options = S3Options::new(&s3.bucket, &s3.access_key_id, s3.secret_access_key.clone());
+    options.prefix.clone_from(&s3.prefix);
+    options.region.clone_from(&s3.region);
+    options.endpoint.clone_from(&s3.endpoint);
+    options.allow_http = s3.allow_http;
+    options.ca = ca.transpose()?;
+    options.cache = s3.cache;
+    let place = ObjectPlace::s3(&options, tokio::runtime::Handle::current());
+    Ok(Place::Object(place.context("the bucket of the metric store")?))
+}
+
+/// Opens the store of this process, waiting for a server that does not answer; `None` when shutdown was asked for
+/// meanwhile.
+pub(crate) async fn local_store(
+    base: &Base,
+    options: StoreOptions,
+) -> anyhow::Result<Option<Arc<LocalStore>>> {
+    let mut backoff = Backoff::default();
+    loop {
+        let attempt = options.clone();
+        let opened = tokio::task::spawn_blocking(move || LocalStore::open(attempt));
+        let error = match opened.await.context("open the metric store")? {
+            Ok(store) => {
+                base.health.register("store", Arc::new(|| Ok(())));
+                return Ok(Some(store));
+            }
+            Err(error) => error,
+        };
+        let passing = matches!(&error, StoreError::Io { source, .. } if source.kind() == ErrorKind::Other);
+        if !passing || !matches!(options.place, Place::Object(_)) {
+            return Err(error).context("open the metric store");
+        }
+        let reason = format!("{:#}", anyhow::Error::new(error));
+        tracing::warn!(error = reason, "waiting for the object store");
+        base.health.register("store", Arc::new(move || Err(reason.clone())));
+        tokio::select! {
+            () = base.shutdown.requested() => return Ok(None),
+            () = tokio::time::sleep(backoff.next_delay()) => {}
+        }
+    }
 }
 
 /// The metric store as its owner serves it.

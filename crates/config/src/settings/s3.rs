@@ -10,11 +10,12 @@ use crate::section::Section;
 use crate::source::Origin;
 
 /// Keys that say nothing without an `s3:` URL.
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 9] = [
     "endpoint",
     "region",
     "allow_http",
     "access_key_id",
+    "access_key_id_file",
     "secret_access_key",
     "secret_access_key_file",
     "ca_file",
@@ -42,7 +43,7 @@ pub(super) fn read(
     }
     let ca_file = section.optional(ledger, "ca_file", &FilePath);
     let cache = section.value(ledger, "cache", &Size { min: 1 << 20 }, 128 << 20);
-    let access_key_id = section.optional(ledger, "access_key_id", &Text);
+    let access_key_id = section.secret(ledger, ("access_key_id", "access_key_id_file"), str::to_owned);
     let secret_access_key = secret(ledger, section, ("secret_access_key", "secret_access_key_file"));
     let opens = match mode {
         Mode::Embedded => true,
@@ -50,7 +51,7 @@ pub(super) fn read(
     };
     // One that is there but could not be read is a fault already.
     let said = |keys: &[&str]| keys.iter().any(|key| section.origin(key) != Origin::Default);
-    if opens && !said(&["access_key_id"]) {
+    if opens && !said(&["access_key_id", "access_key_id_file"]) {
         let message = "store.access_key_id must be set for an s3: URL";
         ledger.problem(&Origin::Default, section.path_of("access_key_id"), message);
     }
@@ -65,7 +66,7 @@ pub(super) fn read(
         endpoint,
         region,
         allow_http,
-        access_key_id: access_key_id?,
+        access_key_id: access_key_id?.0,
         secret_access_key: secret_access_key?.0,
         ca_file,
         cache,

@@ -9,11 +9,12 @@ use anyhow::{Context, bail};
 use nephos_config::Mode;
 use nephos_metric_store::bench::{BenchOptions, Figure};
 use nephos_metric_store::tools::{Inspection, inspect, verify};
-use nephos_metric_store::{LocalStore, Place, StoreOptions};
+use nephos_metric_store::{LocalStore, MetricStore, StoreOptions};
 use nephos_observe::SystemClock;
 use serde_json::{Value, json};
 
 use super::table::table;
+use crate::adapters::place;
 use crate::cli::{Common, Format, StoreCommand};
 use crate::lock::DataDir;
 use crate::setup::{configuration, say};
@@ -27,8 +28,7 @@ pub(super) async fn run(common: &Common, command: StoreCommand) -> anyhow::Resul
         return Ok(ExitCode::from(crate::BAD_CONFIGURATION));
     };
     let settings = &loaded.settings;
-    let folder = settings.store.url.path().context("store is no file: URL")?.to_owned();
-    let place = Place::Folder(folder.clone());
+    let place = place(settings)?;
     match command {
         StoreCommand::Inspect { output } => {
             show(&blocking(move || inspect(&place, &mut progress("read"))).await?, output.format)?;
@@ -59,10 +59,11 @@ pub(super) async fn run(common: &Common, command: StoreCommand) -> anyhow::Resul
             let _held = DataDir::lock(&settings.data_dir)?;
             let options = StoreOptions::new(place, Arc::new(SystemClock::default()));
             let store = blocking(move || LocalStore::open(StoreOptions { min_free: 0, ..options })).await?;
-            let before = bytes_in(&folder);
+            let before = store.statistics().await?.disk_bytes;
             store.compact(true).await.context("merge the segments")?;
+            let after = store.statistics().await?.disk_bytes;
             store.close().await;
-            say(&format!("{before} bytes before, {} bytes now", bytes_in(&folder)));
+            say(&format!("{before} bytes before, {after} bytes now"));
             Ok(ExitCode::SUCCESS)
         }
         StoreCommand::Bench { .. } => bail!("handled above"),
@@ -86,16 +87,6 @@ fn progress(did: &'static str) -> impl FnMut(u64, u64) {
             drop(write!(std::io::stderr(), "{did} {percent} %{end}"));
         }
     }
-}
-
-fn bytes_in(folder: &std::path::Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
-    let sizes = entries.flatten().map(|entry| match entry.metadata() {
-        Ok(metadata) if metadata.is_dir() => bytes_in(&entry.path()),
-        Ok(metadata) => metadata.len(),
-        Err(_) => 0,
-    });
-    sizes.sum()
 }
 
 #[allow(clippy::cast_precision_loss)]

@@ -11,7 +11,7 @@ use nephos_alarm_notifier::{HttpNotifier, HttpOptions, NotifierParts, Notifiers}
 use nephos_api::{AlarmOptions, ApiOptions, ApiParts};
 use nephos_bus::Bus;
 use nephos_collector::CollectorParts;
-use nephos_collector::ownership::Ownership;
+use nephos_collector::ownership::{Ownership, OwnershipParts, Pace};
 use nephos_config::Loaded;
 use nephos_config::settings::{AuthMode, Mode, Service, Settings};
 use nephos_identity::{Basic, Identity, NoAuth};
@@ -27,6 +27,9 @@ use crate::reload::Live;
 
 /// How often deleted metrics are removed for good, and old state is forgotten.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
+
+/// How often a starting process looks whether its shards are open.
+const SETTLING: Duration = Duration::from_millis(20);
 
 /// A running service.
 #[derive(Debug)]
@@ -202,29 +205,17 @@ impl Stages {
         if !services.contains(&Service::Collector) {
             return adapters::remote_store(settings, &open.db).map(Some);
         }
-        let folder = settings.store.url.path().context("store is no file: URL")?.to_owned();
-        let mut options = StoreOptions::new(folder, Arc::clone(&base.clock));
+        let mut options = StoreOptions::new(adapters::place(settings)?, Arc::clone(&base.clock));
         options.min_free = settings.store.min_free;
         options.shards = u32::from(settings.store.shards);
-        let ownership = match &endpoint {
-            None => None,
-            Some(endpoint) => {
-                let url = settings.store.advertise.clone().unwrap_or_else(|| endpoint.url.clone());
-                let owned = Ownership::acquire(
-                    adapters::leases(&open.db),
-                    Arc::clone(&base.clock),
-                    options.shards,
-                    &base.member,
-                    &url,
-                    &base.shutdown,
-                );
-                let Some(ownership) = owned.await else { return Ok(None) };
-                Some(Arc::new(ownership))
-            }
+        // Each shard is opened when its lease is won; who is alone needs none.
+        options.own = endpoint.is_some().then(Vec::new);
+        let Some(local) = adapters::local_store(base, options).await? else { return Ok(None) };
+        let Some(endpoint) = endpoint else {
+            self.owned = Some(Owned { store: Arc::clone(&local), ownership: None });
+            return Ok(Some(local));
         };
-        let opening = tokio::task::spawn_blocking(move || LocalStore::open(options));
-        let local = opening.await.context("open the metric store")?.context("open the metric store")?;
-        if ownership.is_some() && local.shard_count() != u32::from(settings.store.shards) {
+        if local.shard_count() != u32::from(settings.store.shards) {
             // Leases and callers count by the setting: another number would send them to the wrong shards.
             anyhow::bail!(
                 "the metric store was created with {} shards: set store.shards to that, not {}",
@@ -232,18 +223,31 @@ impl Stages {
                 settings.store.shards
             );
         }
-        let store: Arc<dyn MetricStore> = match &ownership {
-            None => Arc::clone(&local) as Arc<dyn MetricStore>,
-            Some(ownership) => ownership.guard(Arc::clone(&local) as Arc<dyn MetricStore>),
-        };
-        if let (Some(endpoint), Some(ownership)) = (endpoint, &ownership) {
-            let token = adapters::store_token(settings)?;
-            let router = nephos_metric_store::routes(Arc::clone(&store), token, Limits::default());
-            spawn(base, "store", endpoint, router, base.shutdown.clone());
-            let ownership = Arc::clone(ownership);
-            self.add(base, "store", |until| async move { Ok(ownership.keep(&until).await?) });
+        let ownership = Arc::new(Ownership::new(OwnershipParts {
+            leases: adapters::leases(&open.db),
+            membership: adapters::membership(base, settings.mode, Some(&open.db)),
+            store: Arc::clone(&local),
+            clock: Arc::clone(&base.clock),
+            url: settings.store.advertise.clone().unwrap_or_else(|| endpoint.url.clone()),
+            shared: settings.store.is_shared(),
+            pace: Pace::default(),
+        }));
+        let token = adapters::store_token(settings)?;
+        let router = nephos_metric_store::routes(ownership.guard(), token, Limits::default());
+        spawn(base, "store", endpoint, router, base.shutdown.clone());
+        let seen = Arc::clone(&ownership);
+        base.health.register("shards", Arc::new(move || seen.ready()));
+        let kept = Arc::clone(&ownership);
+        self.add(base, "store", |until| async move { Ok(kept.keep(&until).await?) });
+        while !ownership.is_settled() {
+            tokio::select! {
+                // What it ends with is told with everything else's end.
+                () = base.shutdown.requested() => break,
+                () = tokio::time::sleep(SETTLING) => {}
+            }
         }
-        self.owned = Some(Owned { store: local, ownership });
+        let store = ownership.routed(adapters::remote_store(settings, &open.db)?);
+        self.owned = Some(Owned { store: local, ownership: Some(ownership) });
         Ok(Some(store))
     }
 

@@ -40,6 +40,9 @@ pub(super) struct Bucket {
     /// Its URL.
     name: String,
     runtime: Handle,
+    /// How long one try may take.
+    attempt: Duration,
+    /// How long a call is tried altogether.
     patience: Duration,
     pub(super) pages: Pages,
 }
@@ -68,12 +71,19 @@ impl Bucket {
         runtime: Handle,
         cache: u64,
     ) -> Self {
-        Self { objects, name: name.into(), runtime, patience: PATIENCE, pages: Pages::new(cache) }
+        Self {
+            objects,
+            name: name.into(),
+            runtime,
+            attempt: TRY,
+            patience: PATIENCE,
+            pages: Pages::new(cache),
+        }
     }
 
     #[cfg(test)]
-    pub(super) fn with_patience(self, patience: Duration) -> Self {
-        Self { patience, ..self }
+    pub(super) fn with_patience(self, attempt: Duration, patience: Duration) -> Self {
+        Self { attempt, patience, ..self }
     }
 
     /// The full name of an object, for people.
@@ -126,9 +136,10 @@ impl Bucket {
     {
         // Not `Handle::block_on`: that panics on a runtime that ends, and on its workers.
         let (done, answer) = sync_channel(1);
-        let (objects, patience, object) = (Arc::clone(&self.objects), self.patience, self.describe(key));
+        let (objects, object) = (Arc::clone(&self.objects), self.describe(key));
+        let limits = (self.attempt, self.patience);
         self.runtime.spawn(async move {
-            let outcome = repeat(operation, &object, patience, move || attempt(Arc::clone(&objects))).await;
+            let outcome = repeat(operation, &object, limits, move || attempt(Arc::clone(&objects))).await;
             // Nobody may wait any more.
             let _unheard = done.send(outcome);
         });
@@ -149,7 +160,7 @@ impl<T> Pending<T> {
 async fn repeat<T, R>(
     operation: &'static str,
     object: &str,
-    patience: Duration,
+    (limit, patience): (Duration, Duration),
     mut attempt: impl FnMut() -> R,
 ) -> Result<T, Error>
 where
@@ -159,7 +170,7 @@ where
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(3));
     loop {
         let asked = Instant::now();
-        let call = timeout(TRY.min(patience), attempt());
+        let call = timeout(limit, attempt());
         let outcome = call.await.unwrap_or_else(|_| Err(generic("no answer in time")));
         instrument::object_called(operation, outcome.is_ok(), asked.elapsed());
         let delay = backoff.next_delay();

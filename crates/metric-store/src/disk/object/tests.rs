@@ -6,6 +6,9 @@ use tokio::runtime::{Handle, Runtime};
 
 use super::S3Options;
 
+mod faults;
+mod proxy;
+
 /// A runtime that serves all tests of this program.
 pub(in crate::disk) fn runtime() -> Handle {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();

@@ -52,7 +52,8 @@ docs: ## Build the API documentation of every crate; broken links are errors
 deps-check: ## Check licences, duplicates and that docs/dependencies.md names every dependency
 	cargo test --quiet --locked --package nephos-integration-tests --test house
 
-bench: ## Run the micro benchmarks
+bench: build ## Measure the metric store under the load of a cloud, then the codec and the arithmetic below it
+	"$(TARGET)/release/nephos" store bench
 	cargo bench --locked --package nephos-timeseries --bench series --bench chunks --bench grid
 
 compare: ## Run Nephos (make build), Gnocchi, VictoriaMetrics, Prometheus and InfluxDB on the same work; COMPARE_ARGS=--quick

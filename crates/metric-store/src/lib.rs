@@ -15,8 +15,13 @@
 //! that the window and method touch and no others; later ones are aggregated from raw measures there and then. Each
 //! is cut to what the policy given with the request still shows.
 //!
-//! **On disk.** `FORMAT`, and for each shard a folder with `MANIFEST` (the live set, replaced whole), `log-N.nlog`
-//! and `segment-N.nseg`. Everything is checksummed; damage is told by file and place and costs what it touches.
+//! **Where it lies.** `FORMAT`, and for each shard a folder, or a prefix in an object store, with `MANIFEST-N` (the live
+//! set; each change is the next number), `log-EPOCH-N.nlog` and `segment-EPOCH-N.nseg`. Everything is checksummed;
+//! damage is told by file and place and costs what it touches.
+//!
+//! **Two owners.** Whoever opens a shard takes it over: it creates the next manifest, with an epoch of its own, which
+//! only one process can. The owner before finds that manifest after its next write of the log, before it answers, and
+//! in the way of its next manifest: so a process that was paused beyond its lease changes nothing and answers nothing.
 
 pub mod bench;
 pub mod contract;

@@ -94,18 +94,23 @@ pub async fn append(state: &ApiState, batch: Batch) -> Result<(), Problem> {
     Ok(())
 }
 
+/// The policy of a metric does not have this method.
+pub fn no_method(subject: &Subject, aggregation: &str) -> Problem {
+    Problem::Detailed {
+        missing: true,
+        cause: "Aggregation method does not exist for this metric",
+        reason: None,
+        detail: json!({"metric": subject.id.to_string(), "aggregation_method": aggregation}),
+    }
+}
+
 /// Reads a series: coarsest granularity first.
 pub async fn read(state: &ApiState, subject: &Subject, query: Query) -> Result<Vec<SeriesPoints>, Problem> {
     let policy = Arc::clone(&subject.kind.policy);
     let known =
         query.aggregation.parse::<AggregationMethod>().ok().filter(|method| policy.methods.contains(method));
     let Some(method) = known else {
-        return Err(Problem::Detailed {
-            missing: true,
-            cause: "Aggregation method does not exist for this metric",
-            reason: None,
-            detail: json!({"metric": subject.id.to_string(), "aggregation_method": query.aggregation}),
-        });
+        return Err(no_method(subject, &query.aggregation));
     };
     if let Some(granularity) = query.granularity.filter(|granularity| policy.item(*granularity).is_none()) {
         let seconds = python::float(granularity.as_secs_f64());

@@ -6,7 +6,7 @@ use nephos_identity::Caller;
 use nephos_identity::policy::metrics as rules;
 use nephos_lang::operations::{Operation, Reference};
 use nephos_metric_store::Resample;
-use nephos_model::{Granularity, MetricId};
+use nephos_model::Granularity;
 use nephos_timeseries::{Across, AggregationMethod, Fill};
 use nephos_wire::python;
 use serde_json::json;
@@ -100,22 +100,28 @@ impl AcrossQuestion {
             let detail = metrics.iter().map(|metric| json!([metric.id.to_string(), self.aggregation]));
             return Err(unaggregable("No granularity match", detail.collect()));
         };
+        if let Some(lacking) = metrics.iter().find(|metric| !has(metric, granularity)) {
+            return Err(self.no_aggregate(lacking, granularity));
+        }
         let method = self.aggregation.parse::<AggregationMethod>().ok();
-        let lacking = metrics.iter().find(|metric| {
-            let known = method.is_some_and(|method| metric.kind.policy.methods.contains(&method));
-            !known || !has(metric, granularity)
-        });
-        match lacking {
-            Some(metric) => Err(self.no_aggregate(metric.id, granularity)),
-            None => Ok(()),
+        let known =
+            |metric: &Subject| method.is_some_and(|method| metric.kind.policy.methods.contains(&method));
+        match (metrics, metrics.iter().find(|metric| !known(metric))) {
+            (_, None) => Ok(()),
+            ([alone], Some(_)) => Err(measures::no_method(alone, &self.aggregation)),
+            (_, Some(lacking)) => {
+                let first = lacking.kind.policy.definition.first();
+                Err(self.no_aggregate(lacking, first.map_or(granularity, |item| item.granularity)))
+            }
         }
     }
 
-    fn no_aggregate(&self, metric: MetricId, granularity: Granularity) -> Problem {
+    fn no_aggregate(&self, metric: &Subject, granularity: Granularity) -> Problem {
         Problem::NotFound(format!(
-            "Aggregation method '{}' at granularity '{}' for metric {metric} does not exist",
+            "Aggregation method '{}' at granularity '{}' for metric {} does not exist",
             self.aggregation,
             python::float(granularity.as_secs_f64()),
+            metric.id,
         ))
     }
 }

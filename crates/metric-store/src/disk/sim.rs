@@ -6,13 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::fs::{Fs, FsFile};
 
-/// What a disk writes whole or not at all.
-const SECTOR: usize = 512;
+mod state;
+
+use state::{Change, Fault, Inode, Naming, State};
 
 /// Operations that can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,168 +36,6 @@ pub(crate) enum Op {
 #[derive(Clone, Debug)]
 pub(crate) struct SimFs {
     state: Arc<Mutex<State>>,
-}
-
-#[derive(Debug)]
-struct State {
-    random: u64,
-    files: Vec<Inode>,
-    folders: BTreeMap<PathBuf, Folder>,
-    operations: u64,
-    crash_at: Option<u64>,
-    faults: Vec<Fault>,
-    /// The power is gone.
-    down: bool,
-    free: u64,
-    opened: u64,
-}
-
-#[derive(Debug)]
-struct Fault {
-    op: Op,
-    /// So many of the kind succeed before.
-    after: u64,
-    kind: ErrorKind,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Inode {
-    live: Vec<u8>,
-    durable: Vec<u8>,
-    unsynced: Vec<Change>,
-    lock: Option<u64>,
-}
-
-#[derive(Clone, Debug)]
-enum Change {
-    Write(usize, Vec<u8>),
-    Len(usize),
-}
-
-#[derive(Clone, Debug, Default)]
-struct Folder {
-    live: BTreeMap<String, usize>,
-    durable: BTreeMap<String, usize>,
-    unsynced: Vec<Naming>,
-}
-
-#[derive(Clone, Debug)]
-enum Naming {
-    Put(String, usize),
-    Remove(String),
-    Move(String, String, usize),
-}
-
-impl Change {
-    fn apply(&self, content: &mut Vec<u8>) {
-        match self {
-            Self::Len(len) => content.resize(*len, 0),
-            Self::Write(at, bytes) => {
-                let end = at + bytes.len();
-                if content.len() < end {
-                    content.resize(end, 0);
-                }
-                content[*at..end].copy_from_slice(bytes);
-            }
-        }
-    }
-
-    /// What may survive or not by itself.
-    fn pieces(self) -> Vec<Self> {
-        match self {
-            Self::Len(_) => vec![self],
-            Self::Write(mut at, bytes) => {
-                let mut pieces = Vec::new();
-                let mut rest = bytes.as_slice();
-                while !rest.is_empty() {
-                    let (piece, later) = rest.split_at(rest.len().min(SECTOR - at % SECTOR));
-                    pieces.push(Self::Write(at, piece.to_vec()));
-                    at += piece.len();
-                    rest = later;
-                }
-                pieces
-            }
-        }
-    }
-}
-
-impl Naming {
-    fn apply(&self, names: &mut BTreeMap<String, usize>) {
-        match self {
-            Self::Put(name, file) => {
-                names.insert(name.clone(), *file);
-            }
-            Self::Remove(name) => {
-                names.remove(name);
-            }
-            Self::Move(from, to, file) => {
-                names.remove(from);
-                names.insert(to.clone(), *file);
-            }
-        }
-    }
-}
-
-impl State {
-    fn random(&mut self) -> u64 {
-        // SplitMix64.
-        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn folder(&mut self, path: &Path) -> io::Result<(&mut Folder, String)> {
-        let name = path.file_name().and_then(|name| name.to_str()).ok_or(ErrorKind::InvalidInput)?.to_owned();
-        let folder =
-            path.parent().and_then(|parent| self.folders.get_mut(parent)).ok_or(ErrorKind::NotFound)?;
-        Ok((folder, name))
-    }
-
-    fn file(&mut self, path: &Path) -> io::Result<usize> {
-        let (folder, name) = self.folder(path)?;
-        Ok(folder.live.get(&name).copied().ok_or(ErrorKind::NotFound)?)
-    }
-
-    fn name(&mut self, path: &Path, naming: impl FnOnce(String) -> Naming) -> io::Result<()> {
-        let (folder, name) = self.folder(path)?;
-        let naming = naming(name);
-        naming.apply(&mut folder.live);
-        folder.unsynced.push(naming);
-        Ok(())
-    }
-
-    /// Keeps `percent` of what was not synced.
-    fn settle(&mut self, file: usize, percent: u64) {
-        let changes = std::mem::take(&mut self.files[file].unsynced);
-        for piece in changes.into_iter().flat_map(Change::pieces) {
-            if self.random() % 100 < percent {
-                piece.apply(&mut self.files[file].durable);
-            }
-        }
-    }
-
-    fn lose_power(&mut self) {
-        let percent = [0, 10, 50, 90, 100][usize::try_from(self.random() % 5).unwrap()];
-        for file in 0..self.files.len() {
-            self.settle(file, percent);
-            let inode = &mut self.files[file];
-            inode.live.clone_from(&inode.durable);
-            inode.lock = None;
-        }
-        let folders: Vec<PathBuf> = self.folders.keys().cloned().collect();
-        for path in folders {
-            let mut folder = self.folders.remove(&path).unwrap();
-            for naming in std::mem::take(&mut folder.unsynced) {
-                if self.random() % 100 < percent {
-                    naming.apply(&mut folder.durable);
-                }
-            }
-            folder.live.clone_from(&folder.durable);
-            self.folders.insert(path, folder);
-        }
-    }
 }
 
 /// How an operation shall end.

@@ -9,9 +9,10 @@ TOOLS ?= $(CURDIR)/.tools
 PREFIX ?= /usr/local
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 NEPHOS_ARGS ?=
+SOAK_MINUTES ?= 60
 COMPARE_ARGS ?=
 
-.PHONY: help run build test lint fmt fmt-check clippy docs deps-check bench compare client chart-test ci install uninstall clean servers
+.PHONY: help run build test lint fmt fmt-check clippy docs deps-check bench compare soak client chart-test ci install uninstall clean servers
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}'
@@ -58,6 +59,9 @@ bench: build ## Measure the metric store under the load of a cloud, then the cod
 
 compare: ## Run Nephos (make build), Gnocchi, VictoriaMetrics, Prometheus and InfluxDB on the same work; COMPARE_ARGS=--quick
 	@TOOLS="$(TOOLS)" CARGO_TARGET_DIR="$(TARGET)" benches/compare/run $(COMPARE_ARGS)
+
+soak: build ## Kill a loaded Nephos at random moments and fill its disk for SOAK_MINUTES=60, counting every sample
+	SOAK_MINUTES=$(SOAK_MINUTES) cargo test --release --locked --package nephos-integration-tests --features soak --test soak -- --nocapture
 
 client: ## Install the gnocchi and aodh command-line clients into a private venv
 	@scripts/clients "$(TOOLS)/client"

@@ -38,7 +38,8 @@ pub struct Cluster {
     api: String,
 }
 
-fn free_port() -> u16 {
+/// A port that nothing listens on just now.
+pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }

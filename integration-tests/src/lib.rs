@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod counting;
 pub mod hook;
 pub mod http;
+pub mod lives;
 pub mod process;
 pub mod servers;
 pub mod wait;

@@ -1,5 +1,6 @@
 """CPU seconds, memory and disk of process trees, read from /proc."""
 import os
+import resource
 import socket
 import subprocess
 import threading
@@ -28,7 +29,7 @@ class Tree:
     """All processes under the given roots; samples the highest sum of resident sets four times a second."""
 
     def __init__(self, roots):
-        self.roots, self.peak = list(roots), 0
+        self.roots, self.peak, self.carried = list(roots), 0, 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
@@ -46,7 +47,11 @@ class Tree:
         return [stats[pid] for pid in seen]
 
     def cpu(self):
-        return sum(cpu for _, cpu, _ in self._members())
+        return self.carried + sum(cpu for _, cpu, _ in self._members())
+
+    def carry(self, cpu, peak):
+        """Counts what processes before these used."""
+        self.carried, self.peak = self.carried + cpu, max(self.peak, peak)
 
     def resident(self):
         return sum(resident for _, _, resident in self._members())
@@ -84,6 +89,12 @@ def free_port():
 def package_version(name):
     """Version of an installed Debian package."""
     return subprocess.run(["dpkg-query", "-W", "-f", "${Version}", name], capture_output=True, text=True).stdout.strip()
+
+
+def cpu_of_ended_children():
+    """CPU seconds of all processes that were started here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def terminate(process, timeout=30):

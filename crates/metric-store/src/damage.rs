@@ -25,4 +25,12 @@ impl DamageLog {
         }
         error
     }
+
+    /// What was told so far, in the order of its words.
+    pub(crate) fn told(&self) -> Vec<String> {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told: Vec<String> = told.iter().cloned().collect();
+        told.sort_unstable();
+        told
+    }
 }

@@ -99,7 +99,8 @@ impl Packer {
         Ok(chunks)
     }
 
-    fn state(&mut self, state: &MetricState) -> Result<Vec<u8>, CodecError> {
+    /// A metric's state as a segment holds it.
+    pub(crate) fn state(&mut self, state: &MetricState) -> Result<Vec<u8>, CodecError> {
         let mut buf = vec![STATE_VERSION];
         put_policy(&mut buf, &state.policy);
         put_signed(&mut buf, state.window.as_nanos());

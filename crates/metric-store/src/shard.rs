@@ -61,19 +61,12 @@ pub(crate) struct Shard {
 impl Shard {
     /// Takes a shard over, whoever has it: reads its segments' states and replays its log.
     pub(crate) fn open(disk: Arc<dyn Disk>, number: u32) -> Result<(Arc<Self>, LogWriter), StoreError> {
-        let live = Live::take_over(Arc::clone(&disk))?;
-        for key in list_logs(disk.as_ref())?.iter().filter(|key| **key >= live.now().log_from()) {
-            disk.fence(&key.name())?;
+        let Taken { live, segments, loaded, damage } = Taken::over(Arc::clone(&disk), number)?;
+        for key in &loaded.empty {
+            // Restarts without writes do not pile up files.
+            disk.remove(&key.name())?;
         }
-        live.remove_leftovers()?;
-        let damage = DamageLog::default();
-        let segments = open_segments(&disk, number, live.now(), &damage)?;
-        let mut head = Head::default();
-        head.commit = live.now().commit;
-        load_states(&mut head, &segments, &damage);
-        let retained = head.raw_bytes();
-        let unsealed = replay_logs(&mut head, disk.as_ref(), number, live.now(), &damage)?;
-        head.buried.clear();
+        let Loaded { head, retained, unsealed, .. } = loaded;
         let key = LogKey { epoch: live.now().epoch, seq: 1 };
         let log = LogWriter::create(Arc::clone(&disk), live.succession(), number, key)?;
         let shard = Self {
@@ -176,6 +169,59 @@ impl Shard {
     }
 }
 
+/// A shard that is this process's now, and what it holds.
+pub(crate) struct Taken {
+    pub(crate) live: Live,
+    pub(crate) segments: Vec<Arc<Segment>>,
+    pub(crate) loaded: Loaded,
+    pub(crate) damage: DamageLog,
+}
+
+impl Taken {
+    /// Takes a shard over, whoever has it.
+    pub(crate) fn over(disk: Arc<dyn Disk>, number: u32) -> Result<Self, StoreError> {
+        let live = Live::take_over(Arc::clone(&disk))?;
+        for key in list_logs(disk.as_ref())?.iter().filter(|key| **key >= live.now().log_from()) {
+            disk.fence(&key.name())?;
+        }
+        live.remove_leftovers()?;
+        let damage = DamageLog::default();
+        let segments = open_segments(&disk, number, live.now(), &damage)?;
+        let loaded = Loaded::read(disk.as_ref(), number, live.now(), &segments, &damage)?;
+        Ok(Self { live, segments, loaded, damage })
+    }
+}
+
+/// What the states in segments and the log after them say together.
+pub(crate) struct Loaded {
+    pub(crate) head: Head,
+    /// Bytes of raw measures that segments hold.
+    retained: u64,
+    /// Bytes of log that no segment holds.
+    unsealed: u64,
+    /// Log files of ended owners that hold nothing.
+    empty: Vec<LogKey>,
+}
+
+impl Loaded {
+    /// Reads the states of open segments and replays the log. Changes nothing.
+    pub(crate) fn read(
+        disk: &dyn Disk,
+        number: u32,
+        manifest: &Manifest,
+        segments: &[Arc<Segment>],
+        damage: &DamageLog,
+    ) -> Result<Self, StoreError> {
+        let mut head = Head::default();
+        head.commit = manifest.commit;
+        load_states(&mut head, segments, damage);
+        let retained = head.raw_bytes();
+        let (unsealed, empty) = replay_logs(&mut head, disk, number, manifest, damage)?;
+        head.buried.clear();
+        Ok(Self { head, retained, unsealed, empty })
+    }
+}
+
 fn open_segments(
     disk: &Arc<dyn Disk>,
     shard: u32,
@@ -231,17 +277,18 @@ fn read_or_salvage(
     })
 }
 
-/// Applies the log to the head. Returns how many bytes of log no segment holds.
+/// Applies the log to the head. Returns how many bytes of log no segment holds, and files that can go.
 fn replay_logs(
     head: &mut Head,
     disk: &dyn Disk,
     shard: u32,
     manifest: &Manifest,
     damage: &DamageLog,
-) -> Result<u64, StoreError> {
+) -> Result<(u64, Vec<LogKey>), StoreError> {
     let mut logs = list_logs(disk)?;
     logs.retain(|key| *key >= manifest.log_from());
     let mut unsealed = 0;
+    let mut empty_files = Vec::new();
     for (at, key) in logs.iter().enumerate() {
         let Some(content) = disk.read(&key.name())? else { continue };
         let found = replay(&content, shard, *key, |number, payload| apply(head, number, payload).map(drop));
@@ -253,15 +300,14 @@ fn replay_logs(
         }
         let last_of_its_owner = logs.get(at + 1).is_none_or(|next| next.epoch > key.epoch);
         if empty && last_of_its_owner {
-            // Restarts without writes do not pile up files.
-            disk.remove(&key.name())?;
+            empty_files.push(*key);
         } else if found.torn > 0 && !last_of_its_owner {
             drop(damage.report(&path, format!("its last {} bytes", found.torn)));
         } else if found.torn > 0 {
             tracing::info!(path, bytes = found.torn, "a write was cut by a crash; it was never answered");
         }
     }
-    Ok(unsealed)
+    Ok((unsealed, empty_files))
 }
 
 /// The calls of a frame of the log, in their order.

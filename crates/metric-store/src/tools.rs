@@ -17,8 +17,13 @@ use crate::manifest::{Manifest, newest};
 use crate::pack::read_state;
 use crate::segment::{Entry, Segment};
 
+mod export;
+mod import;
+mod rows;
 mod verify;
 
+pub use export::{Exported, Selection, export};
+pub use import::{ImportError, Imported, import};
 pub use verify::{Problem, verify};
 
 /// A store at one moment.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use nephos_wire::time::parse_iso8601;
 
 /// Cloud telemetry and alarming in one program.
 ///
@@ -111,7 +112,7 @@ pub(crate) enum Command {
     /// Try pipelines
     #[command(subcommand)]
     Pipeline(PipelineCommand),
-    /// Look at the metric store, check it, merge it, measure it
+    /// Look at the metric store, check it, merge it, take data out, put data in, measure it
     #[command(subcommand)]
     Store(StoreCommand),
     /// Copy store and databases to a new folder while Nephos runs
@@ -159,6 +160,31 @@ pub(crate) enum StoreCommand {
     },
     /// Merge all segments into one for each shard; Nephos must be stopped. It merges by itself while it runs
     Compact,
+    /// Write metrics with their aggregates and raw measures as CSV, exactly. May run beside a running Nephos
+    ///
+    /// Names, resources and alarms are in the index, not in the metric store: `nephos backup` takes all of it.
+    Export {
+        /// Only this metric; may be given several times
+        #[arg(long, value_name = "ID")]
+        metric: Vec<nephos_model::MetricId>,
+        /// Only buckets from this time on, ISO 8601
+        #[arg(long, value_name = "TIME", value_parser = time)]
+        start: Option<nephos_model::Timestamp>,
+        /// Only buckets that begin before this time
+        #[arg(long, value_name = "TIME", value_parser = time)]
+        stop: Option<nephos_model::Timestamp>,
+        /// Where to write, complete or not at all; - is standard output
+        #[arg(long, value_name = "FILE", default_value = "-")]
+        output: PathBuf,
+    },
+    /// Put the rows of an export into the metric store, all or nothing; Nephos must be stopped
+    Import {
+        /// What `nephos store export` wrote; - is standard input
+        file: PathBuf,
+        /// Replace metrics that hold data already, instead of refusing
+        #[arg(long)]
+        replace: bool,
+    },
     /// Measure the engine under the load of a cloud and print the figures with their goals
     Bench {
         /// Where to make the store that is measured; removed afterwards [default: the folder for temporary files]
@@ -179,6 +205,10 @@ pub(crate) enum StoreCommand {
         #[command(flatten)]
         output: Output,
     },
+}
+
+fn time(text: &str) -> Result<nephos_model::Timestamp, &'static str> {
+    parse_iso8601(text).ok_or("it is no ISO 8601 time, such as 2026-11-21T08:00:00Z")
 }
 
 /// How results are printed.

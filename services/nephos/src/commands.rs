@@ -2,6 +2,7 @@
 
 mod backup;
 mod check_config;
+mod exchange;
 mod meters;
 mod migrate;
 mod pipeline_test;

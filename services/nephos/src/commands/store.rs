@@ -1,4 +1,4 @@
-//! `nephos store …`: look at the metric store, check it, merge it, measure the engine.
+//! `nephos store …`: look at the metric store, check it, merge it, take data out and put data in, measure the engine.
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -8,11 +8,12 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use nephos_config::Mode;
 use nephos_metric_store::bench::{BenchOptions, Figure};
-use nephos_metric_store::tools::{Inspection, inspect, verify};
+use nephos_metric_store::tools::{Inspection, Selection, inspect, verify};
 use nephos_metric_store::{LocalStore, MetricStore, StoreOptions};
 use nephos_observe::SystemClock;
 use serde_json::{Value, json};
 
+use super::exchange;
 use super::table::table;
 use crate::adapters::place;
 use crate::cli::{Common, Format, StoreCommand};
@@ -66,6 +67,15 @@ pub(super) async fn run(common: &Common, command: StoreCommand) -> anyhow::Resul
             say(&format!("{before} bytes before, {after} bytes now"));
             Ok(ExitCode::SUCCESS)
         }
+        StoreCommand::Export { metric, start, stop, output } => {
+            let selection = Selection { metrics: metric, start, stop };
+            tokio::task::spawn_blocking(move || exchange::write(&place, &selection, &output)).await?
+        }
+        StoreCommand::Import { file, replace } => {
+            let _held = DataDir::lock(&settings.data_dir)?;
+            let shards = u32::from(settings.store.shards);
+            tokio::task::spawn_blocking(move || exchange::read(&place, shards, replace, &file)).await?
+        }
         StoreCommand::Bench { .. } => bail!("handled above"),
     }
 }
@@ -77,7 +87,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// Tells how far it is on a terminal, and nothing elsewhere.
-fn progress(did: &'static str) -> impl FnMut(u64, u64) {
+pub(super) fn progress(did: &'static str) -> impl FnMut(u64, u64) {
     let mut told = 0;
     move |done, total| {
         let percent = done.saturating_mul(100) / total.max(1);

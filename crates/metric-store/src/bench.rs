@@ -243,7 +243,8 @@ impl Bench<'_> {
         let cost = meter.cpu() / points as f64 * 1e6;
         self.tell(figure("bulk ingest, engine", cost, "CPU s / Mpoint", Some(0.2)));
         let mut instance = Instance::new(self.options.seed, u64::MAX);
-        for _ in 0..43_200 / BULK {
+        let days = (self.options.readings / 48).clamp(1, 30);
+        for _ in 0..days * 1_440 / BULK {
             send(&store, vec![backfill(&mut instance, BULK, &policy)]).await?;
         }
         store.compact(true).await?;
@@ -257,7 +258,7 @@ impl Bench<'_> {
                 stop: None,
                 resample: None,
             };
-            let name = format!("one metric, 30 days, {}", METERS[meter]);
+            let name = format!("one metric, {days} days, {}", METERS[meter]);
             self.query(&store, &name, vec![request], Some(1.0)).await?;
         }
         Ok(())
@@ -268,7 +269,7 @@ impl Bench<'_> {
         let store = self.open("five")?;
         let policy = policy(&[60, 300], &[MEAN]);
         let mut requests = Vec::new();
-        for number in 0..1_000 {
+        for number in 0..self.options.instances.min(1_000) {
             let mut instance = Instance::new(self.options.seed, number);
             let (times, values): (Vec<_>, Vec<_>) =
                 (0..1_440).map(|_| instance.read()).map(|(time, values)| (time, values[3])).unzip();
@@ -302,7 +303,7 @@ impl Bench<'_> {
             let policy = policy(&[1, 60, 3_600], &methods);
             let mut instance = Instance::new(self.options.seed, 1);
             let mut points = 0;
-            for _ in 0..40 {
+            for _ in 0..(self.options.readings / 36).clamp(2, 40) {
                 let mut batch = Batch::default();
                 let readings: Vec<_> = (0..1_800).map(|_| instance.read()).collect();
                 for (meter, metric) in instance.metrics.iter().enumerate() {

@@ -2,7 +2,8 @@
 //!
 //! Each change is a new file with the next number, created only if there is none: so a crash leaves the old set or the
 //! new one, and of two processes that believe to own the shard only one goes on. An owner begins with a manifest of
-//! its own epoch; the one before finds it in its way, and changes nothing any more.
+//! its own epoch; the one before finds it in its way, and changes nothing any more. For that, manifests that begin an
+//! epoch stay when all others are long gone: a process may have been paused meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +19,8 @@ const PREFIX: &str = "MANIFEST-";
 const VERSION: u32 = 2;
 /// Tries to find the newest manifest while another process keeps writing new ones.
 const TRIES: usize = 100;
+/// Owners whose first manifest stays. Nobody is paused while so many come and go.
+const OWNERS_KEPT: usize = 1_000;
 
 /// The live set of a shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,11 +35,20 @@ pub(crate) struct Manifest {
     log_from: (u64, u64),
     /// The last commit of any segment.
     pub(crate) commit: u64,
+    /// Numbers of the manifests that began an epoch, newest last.
+    takeovers: Vec<u64>,
 }
 
 impl Default for Manifest {
     fn default() -> Self {
-        Self { version: VERSION, epoch: 0, segments: Vec::new(), log_from: (0, 0), commit: 0 }
+        Self {
+            version: VERSION,
+            epoch: 0,
+            segments: Vec::new(),
+            log_from: (0, 0),
+            commit: 0,
+            takeovers: Vec::new(),
+        }
     }
 }
 
@@ -134,7 +146,9 @@ impl Live {
     pub(crate) fn take_over(disk: Arc<dyn Disk>) -> Result<Self, StoreError> {
         for _ in 0..TRIES {
             let (number, found) = newest(disk.as_ref())?;
-            let now = Manifest { epoch: found.epoch + 1, ..found };
+            let mut now = Manifest { epoch: found.epoch + 1, ..found };
+            now.takeovers.push(number + 1);
+            now.takeovers.drain(..now.takeovers.len().saturating_sub(OWNERS_KEPT));
             if disk.create(&name_of(number + 1), &now.to_bytes()?)? {
                 let mark = Mark { epoch: now.epoch, number: AtomicU64::new(number + 1) };
                 let live = Self { disk, mark: Arc::new(mark), now, next_segment: 1 };
@@ -183,10 +197,11 @@ impl Live {
 
     /// Removes manifests that nobody needs: one before the newest stays for whoever is just about to read it.
     fn forget_old(&self, newest: u64) -> Result<(), StoreError> {
-        let names = self.disk.list()?;
-        let old = names.iter().filter(|name| number_of(name).is_some_and(|number| number + 1 < newest));
-        for name in old {
-            self.disk.remove(name)?;
+        let needed = |number: u64| number + 1 >= newest || self.now.takeovers.contains(&number);
+        for name in self.disk.list()? {
+            if number_of(&name).is_some_and(|number| !needed(number)) {
+                self.disk.remove(&name)?;
+            }
         }
         Ok(())
     }

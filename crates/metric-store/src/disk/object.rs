@@ -1,8 +1,9 @@
 //! A prefix in an object store.
 //!
 //! A file is an object, a log is a folder of them: each append is one object, named by its number and created only if
-//! there is none of that name. A new owner of the shard puts an empty object where the next append would go, so the
-//! old one's append fails however late it comes; empty objects are never appends.
+//! there is none of that name. A new owner of the shard puts an empty object where the next append would go, so that no
+//! append of the old one gets into what was read already; empty objects are never appends. Before a writer answers it
+//! looks for the manifest of a new owner, as in a folder.
 //!
 //! An answer can be lost: whether a created object is our own is told by a mark among its metadata.
 
@@ -94,18 +95,6 @@ impl ObjectDisk {
     fn parts(&self, name: &str) -> Result<Parts, StoreError> {
         Parts::list(&self.bucket, self.key(name))
     }
-
-    /// Whether another process created a manifest after ours.
-    fn taken_over(&self, succession: &dyn Succession) -> Result<bool, StoreError> {
-        for ahead in 1.. {
-            match self.read(&succession.manifest(ahead))? {
-                Some(manifest) if succession.is_ours(&manifest) => {}
-                Some(_) => return Ok(true),
-                None => break,
-            }
-        }
-        Ok(false)
-    }
 }
 
 impl Disk for ObjectDisk {
@@ -173,13 +162,10 @@ impl Disk for ObjectDisk {
     }
 
     fn log(&self, name: &str, succession: Arc<dyn Succession>) -> Result<Box<dyn LogFile>, StoreError> {
-        let log = ObjectLog::new(Arc::clone(&self.bucket), self.key(name));
-        // The first object only says that there is a log. A new owner creates its manifest before it looks for logs:
-        // either it finds this one and fences it, or its manifest is found here.
-        if log.start()? == Put::Done && !self.taken_over(succession.as_ref())? {
-            Ok(Box::new(log))
-        } else {
-            Err(StoreError::NoOwner { retry_after: RETRY_AFTER })
+        let log = ObjectLog::start(Arc::clone(&self.bucket), self.prefix.clone(), name, succession)?;
+        match log {
+            Some(log) => Ok(Box::new(log)),
+            None => Err(StoreError::NoOwner { retry_after: RETRY_AFTER }),
         }
     }
 

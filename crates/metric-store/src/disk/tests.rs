@@ -11,6 +11,7 @@ use super::{Disk, ObjectPlace, Place, Succession};
 use crate::contract::StoreError;
 use crate::disk::object::tests::{bucket, runtime};
 
+mod engine;
 mod power;
 
 /// A place under test, with what it needs to exist.
@@ -62,6 +63,7 @@ suite! {
     a_fenced_writer_is_told_and_changes_nothing
     a_log_fenced_before_it_starts_does_not_start
     a_log_started_after_a_takeover_does_not_start
+    a_fence_outlives_the_log
     an_owner_that_comes_back_is_fenced_too
     what_was_acknowledged_during_a_takeover_is_read
     removed_files_are_gone
@@ -253,6 +255,22 @@ fn a_log_started_after_a_takeover_does_not_start(subject: &Subject) {
     let owner = Owner(1).take_over(old.as_ref());
     Owner(2).take_over(new.as_ref());
     lost(old.log("log-1", owner).map(drop));
+}
+
+fn a_fence_outlives_the_log(subject: &Subject) {
+    let (old, new) = (subject.disk(), subject.disk());
+    let mut log = old.log("log-1", Owner(1).take_over(old.as_ref())).unwrap();
+    log.append(b"before").unwrap();
+    Owner(2).take_over(new.as_ref());
+    new.fence("log-1").unwrap();
+    new.remove("log-1").unwrap();
+    lost(log.append(b"after"));
+    lost(log.append(b"after all"));
+    // Whatever that left behind is no log.
+    assert_eq!(new.read("log-1").unwrap(), None);
+    new.fence("log-1").unwrap();
+    new.remove("log-1").unwrap();
+    assert_eq!(names(new.as_ref()), ["MANIFEST-1", "MANIFEST-2"]);
 }
 
 fn an_owner_that_comes_back_is_fenced_too(subject: &Subject) {

@@ -27,7 +27,7 @@ fn a_manifest_comes_back_as_it_was_put_in_force() {
     live.replace(next.clone()).unwrap();
     assert_eq!(newest(disk(folder.path()).as_ref()).unwrap(), (2, next.clone()));
     let other = Live::take_over(disk(folder.path())).unwrap();
-    assert_eq!(*other.now(), Manifest { epoch: 2, ..next });
+    assert_eq!(*other.now(), Manifest { epoch: 2, takeovers: vec![1, 3], ..next });
 }
 
 #[test]
@@ -75,6 +75,39 @@ fn old_manifests_and_files_that_none_names_are_removed() {
         live.replace(next).unwrap();
     }
     live.remove_leftovers().unwrap();
-    let kept = [name_of(4), name_of(5), "log-00000001-00000002.nlog".into(), "segment-2.nseg".into()];
+    // The first is its owner's, and stays in the way of those before.
+    let kept =
+        [name_of(1), name_of(4), name_of(5), "log-00000001-00000002.nlog".into(), "segment-2.nseg".into()];
     assert_eq!(names(folder.path()), kept);
+}
+
+#[test]
+fn an_owner_of_long_ago_finds_its_successor_in_its_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut old = Live::take_over(disk(folder.path())).unwrap();
+    for _ in 0..3 {
+        let mut live = Live::take_over(disk(folder.path())).unwrap();
+        for commit in 1..4 {
+            live.replace(Manifest { commit, ..live.now().clone() }).unwrap();
+        }
+    }
+    let before = newest(disk(folder.path()).as_ref()).unwrap();
+    let met = fs::read(folder.path().join(old.succession().manifest(1))).unwrap();
+    assert!(!old.succession().is_ours(&met));
+    let next = Manifest { commit: 77, ..old.now().clone() };
+    assert!(matches!(old.replace(next), Err(StoreError::NoOwner { .. })));
+    assert_eq!(newest(disk(folder.path()).as_ref()).unwrap(), before);
+}
+
+#[test]
+fn only_so_many_owners_of_long_ago_are_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = disk(folder.path());
+    let manifest = Manifest { epoch: 5_000, takeovers: (1..=1_000).collect(), ..Manifest::default() };
+    for number in [1, 2, 1_000] {
+        assert!(disk.create(&name_of(number), &manifest.to_bytes().unwrap()).unwrap());
+    }
+    let live = Live::take_over(disk).unwrap();
+    assert_eq!(live.now().takeovers, (2..=1_001).collect::<Vec<_>>());
+    assert_eq!(names(folder.path()), [name_of(2), name_of(1_000), name_of(1_001)]);
 }

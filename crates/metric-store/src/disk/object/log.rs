@@ -5,11 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStoreExt};
+use object_store::{Error, ObjectMeta, ObjectStoreExt};
 
 use super::bucket::{Bucket, Put, new_mark, put_new};
 use crate::contract::StoreError;
-use crate::disk::LogFile;
+use crate::disk::{LogFile, Succession};
 use crate::options::RETRY_AFTER;
 
 /// Objects read at once.
@@ -21,10 +21,32 @@ fn part(log: &Path, number: u64) -> Path {
     log.clone().join(format!("{number:08}"))
 }
 
+/// Whether another process created a manifest in `folder` after ours.
+fn taken_over(bucket: &Bucket, folder: &Path, succession: &dyn Succession) -> Result<bool, StoreError> {
+    for ahead in 1.. {
+        let key = folder.clone().join(succession.manifest(ahead));
+        let get = key.clone();
+        let found = bucket.try_call("look", &key, move |objects| {
+            let key = get.clone();
+            async move { objects.get(&key).await?.bytes().await }
+        });
+        match found {
+            Ok(manifest) if succession.is_ours(&manifest) => {}
+            Ok(_) => return Ok(true),
+            Err(Error::NotFound { .. }) => break,
+            Err(error) => return Err(bucket.failed("read", &key)(error)),
+        }
+    }
+    Ok(false)
+}
+
 /// A log being written.
 pub(super) struct ObjectLog {
     bucket: Arc<Bucket>,
+    /// Where the manifests are.
+    folder: Path,
     log: Path,
+    succession: Arc<dyn Succession>,
     /// Begins the marks of all its objects.
     mark: String,
     attempts: u64,
@@ -35,14 +57,27 @@ pub(super) struct ObjectLog {
 }
 
 impl ObjectLog {
-    pub(super) fn new(bucket: Arc<Bucket>, log: Path) -> Self {
-        Self { bucket, log, mark: new_mark(), attempts: 0, next: 1, over: false }
+    /// Creates its first object, which is no append; `None` if somebody else took the shard over.
+    pub(super) fn start(
+        bucket: Arc<Bucket>,
+        folder: Path,
+        name: &str,
+        succession: Arc<dyn Succession>,
+    ) -> Result<Option<Self>, StoreError> {
+        let log = folder.clone().join(name);
+        let (mark, attempts, next, over) = (new_mark(), 0, 1, false);
+        let started = Self { bucket, folder, log, succession, mark, attempts, next, over };
+        let key = part(&started.log, 0);
+        let put = put_new(&started.bucket, &key, Bytes::new(), &started.mark);
+        let put = put.map_err(started.bucket.failed("create", &key))?;
+        Ok((put == Put::Done && !started.taken_over()?).then_some(started))
     }
 
-    /// Creates the first object, which is no append.
-    pub(super) fn start(&self) -> Result<Put, StoreError> {
-        let key = part(&self.log, 0);
-        put_new(&self.bucket, &key, Bytes::new(), &self.mark).map_err(self.bucket.failed("create", &key))
+    /// A new owner creates its manifest before it looks for logs and reads them: either it finds what was just
+    /// created, or its manifest is found here. Its fence alone would not do: that goes with the log one day, and a
+    /// process can be paused for longer.
+    fn taken_over(&self) -> Result<bool, StoreError> {
+        taken_over(&self.bucket, &self.folder, self.succession.as_ref())
     }
 }
 
@@ -59,7 +94,10 @@ impl LogFile for ObjectLog {
             match put_new(&self.bucket, &key, content.clone(), &mark) {
                 Ok(Put::Done) => {
                     self.next += 1;
-                    return Ok(());
+                    self.over = self.taken_over()?;
+                    if !self.over {
+                        return Ok(());
+                    }
                 }
                 // An append that was answered with an error is there after all: this one goes behind it.
                 Ok(Put::Taken { mark }) if mark.starts_with(&self.mark) => self.next += 1,
@@ -112,10 +150,15 @@ impl Parts {
 
     /// Their contents one after the other; `None` if there is no such log.
     pub(super) fn read(self, bucket: &Bucket) -> Result<Option<Vec<u8>>, StoreError> {
-        if self.found.is_empty() {
+        let (count, _) = self.appended();
+        if count == 0 {
+            // A former owner may have appended to a log that was removed with its fence. It was not answered.
+            if let Some((_, object)) = self.found.first() {
+                let object = bucket.describe(&object.location);
+                tracing::warn!(object, "what remains of a removed log counts for nothing");
+            }
             return Ok(None);
         }
-        let (count, _) = self.appended();
         let (appended, behind) = self.found.split_at(count);
         if let Some((_, object)) = behind.iter().find(|(_, object)| object.size > 0) {
             let path = bucket.describe(&object.location);

@@ -49,10 +49,14 @@ fn shares(cluster: &Cluster) -> BTreeMap<String, usize> {
 }
 
 async fn shared_by(cluster: &Cluster, collectors: usize) {
+    owned(cluster, 4, collectors).await;
+}
+
+async fn owned(cluster: &Cluster, shards: usize, collectors: usize) {
     wait_for(&format!("all shards have an owner among {collectors}"), PATIENCE, || async {
         let shares = shares(cluster);
         let all: usize = shares.values().sum();
-        if all == 4 && shares.len() == collectors { Ok(()) } else { Err(format!("{shares:?}")) }
+        if all == shards && shares.len() == collectors { Ok(()) } else { Err(format!("{shares:?}")) }
     })
     .await;
 }
@@ -119,6 +123,7 @@ async fn a_collector_paused_past_its_leases_steps_down_by_itself() {
 async fn a_second_collector_is_refused_where_the_store_is_not_shared() {
     let _alone = ALONE.lock().await;
     let cluster = Cluster::start().await;
+    owned(&cluster, 16, 1).await;
     let mut second = cluster.process("collector", "second-collector");
     let end = tokio::time::Instant::now() + PATIENCE;
     while second.is_running() {

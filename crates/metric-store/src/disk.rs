@@ -61,6 +61,9 @@ pub(crate) trait Disk: Debug + Send + Sync {
 
     /// How long to gather appends between two writes of the log: zero where the write itself sets the pace.
     fn commit_window(&self) -> Duration;
+
+    /// Appends that make a log long, whatever their size: where each is an object, many are slow to read and to remove.
+    fn most_appends(&self) -> u64;
 }
 
 /// How a writer of the log finds out that the shard has a new owner.

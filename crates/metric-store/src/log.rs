@@ -64,6 +64,8 @@ pub(crate) struct LogWriter {
     key: LogKey,
     file: Box<dyn LogFile>,
     len: u64,
+    /// Frames of the file being written.
+    frames: u64,
     frame: Vec<u8>,
 }
 
@@ -82,7 +84,7 @@ impl LogWriter {
         key: LogKey,
     ) -> Result<Self, StoreError> {
         let file = start(disk.as_ref(), Arc::clone(&succession), shard, key)?;
-        Ok(Self { disk, succession, shard, key, file, len: FILE_HEADER as u64, frame: Vec::new() })
+        Ok(Self { disk, succession, shard, key, file, len: FILE_HEADER as u64, frames: 0, frame: Vec::new() })
     }
 
     /// The file being written.
@@ -95,12 +97,18 @@ impl LogWriter {
         self.len
     }
 
+    /// Frames of the file being written.
+    pub(crate) const fn frames(&self) -> u64 {
+        self.frames
+    }
+
     /// Goes on in a new file. On error the old one stays in use.
     pub(crate) fn rotate(&mut self) -> Result<(), StoreError> {
         let key = self.key.next();
         self.file = start(self.disk.as_ref(), Arc::clone(&self.succession), self.shard, key)?;
         self.key = key;
         self.len = FILE_HEADER as u64;
+        self.frames = 0;
         Ok(())
     }
 
@@ -123,6 +131,7 @@ impl LogWriter {
         header.copy_from_slice(&frame_header(len, crc32fast::hash(payload), number, self.key));
         self.file.append(&self.frame)?;
         self.len += self.frame.len() as u64;
+        self.frames += 1;
         if self.frame.capacity() > LARGE_FRAME {
             self.frame = Vec::new();
         }

@@ -202,6 +202,10 @@ impl<F: Fs> Disk for LocalDisk<F> {
     fn commit_window(&self) -> Duration {
         Duration::ZERO
     }
+
+    fn most_appends(&self) -> u64 {
+        u64::MAX
+    }
 }
 
 #[derive(Debug)]

@@ -38,12 +38,15 @@ pub use s3::S3Options;
 
 /// How long appends are gathered: each costs an object.
 const COMMIT_WINDOW: Duration = Duration::from_millis(100);
+/// How many appends a log holds before a checkpoint makes an end of it: seven minutes of a busy shard.
+const MOST_APPENDS: u64 = 4_096;
 
 /// A store in an object store. Clones share connections and cache.
 #[derive(Clone)]
 pub struct ObjectPlace {
     bucket: Arc<Bucket>,
     prefix: Path,
+    window: Duration,
 }
 
 impl fmt::Debug for ObjectPlace {
@@ -59,19 +62,20 @@ impl ObjectPlace {
     /// [`StoreError::Io`] if the settings cannot be used.
     pub fn s3(options: &S3Options, runtime: Handle) -> Result<Self, StoreError> {
         let bucket = s3::connect(options, runtime)?;
-        Ok(Self { bucket: Arc::new(bucket), prefix: Path::from(options.prefix.as_str()) })
+        let prefix = Path::from(options.prefix.as_str());
+        Ok(Self { bucket: Arc::new(bucket), prefix, window: COMMIT_WINDOW })
     }
 
     /// In the memory of this process: for tests.
     pub fn memory(runtime: Handle) -> Self {
         let bucket = Bucket::new(Arc::new(InMemory::new()), "memory:/", runtime, bucket::CACHE);
-        Self { bucket: Arc::new(bucket), prefix: Path::default() }
+        Self { bucket: Arc::new(bucket), prefix: Path::default(), window: Duration::ZERO }
     }
 
     /// The files of one shard, or those outside of shards.
     pub(super) fn disk(&self, folder: Option<&str>) -> Arc<dyn Disk> {
         let prefix = folder.map_or_else(|| self.prefix.clone(), |folder| self.prefix.clone().join(folder));
-        Arc::new(ObjectDisk { bucket: Arc::clone(&self.bucket), prefix })
+        Arc::new(ObjectDisk { bucket: Arc::clone(&self.bucket), prefix, window: self.window })
     }
 }
 
@@ -79,6 +83,7 @@ impl ObjectPlace {
 struct ObjectDisk {
     bucket: Arc<Bucket>,
     prefix: Path,
+    window: Duration,
 }
 
 impl fmt::Debug for ObjectDisk {
@@ -178,6 +183,10 @@ impl Disk for ObjectDisk {
     }
 
     fn commit_window(&self) -> Duration {
-        COMMIT_WINDOW
+        self.window
+    }
+
+    fn most_appends(&self) -> u64 {
+        MOST_APPENDS
     }
 }

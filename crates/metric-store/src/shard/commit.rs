@@ -297,7 +297,9 @@ impl Writer {
 
     fn checkpoint_if_due(&mut self) {
         let now = self.clock.monotonic();
-        let due = self.shard.unsealed() >= self.checkpoint_bytes()
+        let long = self.shard.unsealed() >= self.checkpoint_bytes()
+            || self.log.frames() >= self.shard.disk.most_appends();
+        let due = long
             && !self.shard.checkpointing.load(Ordering::Acquire)
             && (now >= self.next_checkpoint || !self.shard.checkpoint_failed.load(Ordering::Relaxed));
         if due {

@@ -20,7 +20,7 @@ const PAGE: u64 = 256 << 10;
 /// Most pages read beyond what was asked for.
 const AHEAD: u64 = 16;
 /// Most pages of one request.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 32;
 
 type Key = (Arc<str>, u64);
 
@@ -85,7 +85,7 @@ impl ObjectBlob {
         }
     }
 
-    /// Pages `first..=last` and those behind that are worth it, as `(number, content)`; at least the first.
+    /// So many pages in one piece, or fewer at the end of the object.
     fn fetch(&self, first: u64, count: usize) -> Result<Bytes, StoreError> {
         let start = first * PAGE;
         let end = (start + count as u64 * PAGE).min(self.len);
@@ -103,8 +103,8 @@ impl ObjectBlob {
         })
     }
 
-    /// Adds the pages `first..=last` to what `take` gets, reading those that are not in memory, and up to
-    /// `ahead` more, in as few requests as possible.
+    /// Hands the pages `first..=last` to `take`, in order; reads those that are not in memory, and up to `ahead` more,
+    /// in as few requests as possible.
     fn pages(
         &self,
         first: u64,

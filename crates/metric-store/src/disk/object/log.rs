@@ -1,13 +1,14 @@
 //! A log as a folder of objects, one for each append.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::TryStreamExt;
 use object_store::path::Path;
 use object_store::{Error, ObjectMeta, ObjectStoreExt};
 
-use super::bucket::{Bucket, Put, new_mark, put_new};
+use super::bucket::{Bucket, Pending, Put, new_mark, put_new};
 use crate::contract::StoreError;
 use crate::disk::{LogFile, Succession};
 use crate::options::RETRY_AFTER;
@@ -164,21 +165,25 @@ impl Parts {
             let path = bucket.describe(&object.location);
             return Err(StoreError::Damaged { path, reason: format!("object {count} before it is missing") });
         }
-        let keys: Vec<Path> = appended.iter().map(|(_, object)| object.location.clone()).collect();
         let size: u64 = appended.iter().map(|(_, object)| object.size).sum();
         let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
-        // So many at once that a call stays short.
-        for keys in keys.chunks(READS * 8) {
-            let keys = keys.to_vec();
-            let parts: Vec<Bytes> = bucket.call("read", &self.log, move |objects| {
-                let gets = keys.clone().into_iter().map(move |key| {
-                    let objects = Arc::clone(&objects);
-                    async move { objects.get(&key).await?.bytes().await }
-                });
-                futures_util::stream::iter(gets).buffered(READS).try_collect()
-            })?;
-            parts.iter().for_each(|part| content.extend_from_slice(part));
+        let mut under_way: VecDeque<Pending<Bytes>> = VecDeque::new();
+        let mut take = |part: Pending<Bytes>| {
+            let part = part.wait().map_err(bucket.failed("read", &self.log))?;
+            content.extend_from_slice(&part);
+            Ok::<(), StoreError>(())
+        };
+        for (_, object) in appended {
+            if under_way.len() >= READS {
+                under_way.pop_front().map_or(Ok(()), &mut take)?;
+            }
+            let key = object.location.clone();
+            under_way.push_back(bucket.start("read", &object.location, move |objects| {
+                let key = key.clone();
+                async move { objects.get(&key).await?.bytes().await }
+            }));
         }
+        under_way.into_iter().try_for_each(take)?;
         Ok(Some(content))
     }
 

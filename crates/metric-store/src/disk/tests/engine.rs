@@ -79,6 +79,20 @@ async fn count(store: &LocalStore) -> f64 {
     store.query(vec![request]).await.unwrap()[0].granularities[0].values.iter().sum()
 }
 
+#[tokio::test]
+async fn a_log_of_many_objects_is_made_an_end_of() {
+    let place = Place::Object(ObjectPlace::memory(runtime()));
+    let disk = place.shard(0).unwrap();
+    let options = StoreOptions::new(place.clone(), Arc::new(SystemClock::default()));
+    let store = LocalStore::open(options).unwrap();
+    let mut second = 0;
+    while disk.list().unwrap().iter().all(|name| !name.ends_with(".nseg")) {
+        store.append_runs(vec![run(second)]).await.unwrap();
+        second += 1;
+        assert!(second < 5_000, "{:?}", disk.list().unwrap());
+    }
+}
+
 /// Owners come one after the other, and none of those before notices until it tries something.
 async fn takeovers(place: Place) {
     let mut second = 0_i32;

@@ -40,7 +40,11 @@ impl Subject {
         let proxy = Proxy::start(&server());
         let mut options = bucket();
         let prefix: object_store::path::Path = "shard-0000".into();
-        let disk = |bucket: Bucket| ObjectDisk { bucket: Arc::new(bucket), prefix: prefix.clone() };
+        let disk = |bucket: Bucket| ObjectDisk {
+            bucket: Arc::new(bucket),
+            prefix: prefix.clone(),
+            window: Duration::ZERO,
+        };
         let direct = disk(s3::connect(&options, runtime()).unwrap());
         options.endpoint = Some(proxy.url.clone());
         let spoilt = s3::connect(&options, runtime()).unwrap().with_patience(ATTEMPT, PATIENCE);
@@ -241,7 +245,7 @@ fn a_bucket_that_is_not_there_is_told_at_once() {
     let mut options = bucket();
     options.bucket = "no-such-bucket".to_owned();
     let bucket = s3::connect(&options, runtime()).unwrap();
-    let disk = ObjectDisk { bucket: Arc::new(bucket), prefix: "shard-0000".into() };
+    let disk = ObjectDisk { bucket: Arc::new(bucket), prefix: "shard-0000".into(), window: Duration::ZERO };
     let started = std::time::Instant::now();
     let error = disk.create("MANIFEST-1", b"x").unwrap_err();
     assert!(started.elapsed() < Duration::from_secs(8), "it was tried again in vain");

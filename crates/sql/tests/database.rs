@@ -323,7 +323,7 @@ async fn a_database_in_memory_outlives_its_connections() {
     let db = Db::connect("sqlite::memory:").await.unwrap();
     migrate(&db, &[&INDEX, &COORDINATION]).await.unwrap();
     let other = Db::connect("sqlite::memory:").await.unwrap();
-    assert_eq!(pending(&other, &[&INDEX]).await.unwrap().len(), 1);
+    assert!(!pending(&other, &[&INDEX]).await.unwrap().is_empty(), "another one is empty");
     let cancelled = tokio::time::timeout(
         std::time::Duration::from_millis(20),
         db.transaction(|_| Box::pin(async move { std::future::pending::<Result<(), SqlError>>().await })),

@@ -5,7 +5,11 @@
 //! Starts `SERVER` (by default the example `serve` beside this one) as a process of its own below `FOLDER` (by default a
 //! temporary one), sends it requests over keep-alive connections and reads from `/proc` what it used. Linux only.
 
-#![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a program for people, with threads of its own")]
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a program for people, with threads of its own"
+)]
 
 use std::error::Error;
 use std::fmt::Write as _;

@@ -15,10 +15,14 @@ use nephos_api::{ApiOptions, ApiParts, housekeeping};
 use nephos_identity::Basic;
 use nephos_index::{Defaults, SqlIndex};
 use nephos_metric_store::{LocalStore, StoreOptions};
-use nephos_observe::{Health, Metrics, Shutdown, SystemClock};
+use nephos_observe::{Health, LogControl, LogFormat, Metrics, Shutdown, SystemClock};
 use nephos_sql::Db;
 use nephos_sql::migrations::{INDEX, migrate};
 use tokio::net::TcpListener;
+
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -27,6 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:8041".to_owned());
     let max_limit = arguments.next().map_or(Ok(1_000), |text| text.parse())?;
 
+    LogControl::install("info", LogFormat::default())?;
     let folder = Path::new(&folder);
     std::fs::create_dir_all(folder)?;
     let clock = Arc::new(SystemClock::default());

@@ -33,39 +33,76 @@ pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, serde_json::E
 /// Appends a float in the fewest digits that read back as it; what JSON has no number for becomes a bare word.
 #[inline]
 pub fn push_float(out: &mut Vec<u8>, value: f64) {
-    if value.abs() < WHOLE && value.trunc() == value {
-        push_whole(out, value);
-    } else if value.is_finite() {
-        out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
-    } else if value.is_nan() {
-        out.extend_from_slice(b"NaN");
-    } else {
-        out.extend_from_slice(if value > 0.0 { b"Infinity" } else { b"-Infinity" });
-    }
+    let mut text = [0; FLOAT];
+    let length = put_float(&mut text, value);
+    out.extend_from_slice(text.get(..length).unwrap_or_default());
 }
+
+/// Room for the text of any float.
+pub(super) const FLOAT: usize = 32;
 
 /// Below this, the digits of a whole number are those of the integer.
 const WHOLE: f64 = 1e15;
 
-/// Appends a whole number below [`WHOLE`].
+/// Writes a float to the start of `text`, as [`push_float`] does; how long it is.
 #[inline]
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn push_whole(out: &mut Vec<u8>, value: f64) {
-    let mut text = *b"-000000000000000.0";
-    let mut left = value.abs() as u64;
-    let mut start = text.len() - 2;
-    for (at, digit) in text.iter_mut().enumerate().rev().skip(2) {
-        *digit = b'0' + (left % 10) as u8;
-        left /= 10;
-        start = at;
-        if left == 0 {
-            break;
-        }
+#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
+pub(super) fn put_float(text: &mut [u8; FLOAT], value: f64) -> usize {
+    let whole = value as i64;
+    if whole as f64 == value && value.abs() < WHOLE {
+        return put_whole(text, whole, value.is_sign_negative());
     }
-    if value.is_sign_negative() {
-        out.push(b'-');
+    let mut buffer = zmij::Buffer::new();
+    let shown = if value.is_finite() {
+        buffer.format_finite(value)
+    } else if value.is_nan() {
+        "NaN"
+    } else if value > 0.0 {
+        "Infinity"
+    } else {
+        "-Infinity"
+    };
+    match text.get_mut(..shown.len()) {
+        Some(place) => place.copy_from_slice(shown.as_bytes()),
+        // No float is so long.
+        None => return 0,
     }
-    out.extend_from_slice(text.get(start..).unwrap_or_default());
+    shown.len()
+}
+
+/// Writes a whole number below [`WHOLE`], with its sign, which zero has as well.
+#[inline]
+#[allow(clippy::cast_possible_truncation)]
+fn put_whole(text: &mut [u8; FLOAT], whole: i64, is_negative: bool) -> usize {
+    const HALF: u64 = 100_000_000;
+    let whole = whole.unsigned_abs();
+    let (high, low) = (eight_digits((whole / HALF) as u32), eight_digits((whole % HALF) as u32));
+    let zeros =
+        if high == 0 { 8 + (low.trailing_zeros() / 8).min(7) } else { high.trailing_zeros() / 8 } as usize;
+    // Copies of constant length are cheap: what lies behind the text does not matter.
+    let mut digits = [0; 32];
+    digits[..8].copy_from_slice(&(high | ZEROS).to_le_bytes());
+    digits[8..16].copy_from_slice(&(low | ZEROS).to_le_bytes());
+    let sign = usize::from(is_negative);
+    text[0] = b'-';
+    text[sign..sign + 16].copy_from_slice(&digits[zeros..zeros + 16]);
+    let end = sign + 16 - zeros;
+    text[end..end + 2].copy_from_slice(b".0");
+    end + 2
+}
+
+/// Eight times `0`.
+const ZEROS: u64 = 0x3030_3030_3030_3030;
+
+/// The eight decimal digits of a number below 10⁸, the first in the lowest byte: halves, quarters and eighths are split
+/// off for all places at once, by multiplications that divide exactly in these ranges.
+#[inline]
+fn eight_digits(number: u32) -> u64 {
+    let fours = u64::from(number / 10_000) | (u64::from(number % 10_000) << 32);
+    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
+    let twos = hundreds | ((fours - hundreds * 100) << 16);
+    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
+    tens | ((twos - tens * 10) << 8)
 }
 
 /// `body` with every bare `NaN`, `Infinity` and `-Infinity` turned into text, if there is any: Python's JSON has these
@@ -161,6 +198,12 @@ mod tests {
                     prop_assert_eq!(out, serde_json::to_vec(&value).unwrap());
                 }
             }
+        }
+
+        #[test]
+        fn eight_digits_are_those_of_the_number(number in 0_u32..100_000_000) {
+            let text = (eight_digits(number) | ZEROS).to_le_bytes();
+            prop_assert_eq!(std::str::from_utf8(&text).unwrap(), format!("{number:08}"));
         }
 
         #[test]

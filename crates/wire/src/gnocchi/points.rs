@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use nephos_model::{Granularity, Timestamp};
 
-use super::json::push_float;
+use super::json::{FLOAT, push_float, put_float};
 use super::time::{clock_text, date_text};
 
 /// The middle element of the tuples of a series.
@@ -16,49 +16,83 @@ pub enum Width {
     Letter(&'static str),
 }
 
-/// What a point takes in text, roughly: for reserving room.
-const POINT: usize = 52;
-
 /// What stands before the first value; the others differ in their digits only.
 const LEAD: &[u8] = b", [\"0000-00-00T00:00:00+00:00\", ";
 const DATE: Range<usize> = 4..14;
 const CLOCK: Range<usize> = 15..23;
 
-/// Appends `["2015-03-06T14:33:57+00:00", 60.0, 1.5], …` to the list that is open at the end of `out`, behind a comma
-/// unless the list is empty so far. As many points as both columns have.
-pub fn write_points(out: &mut Vec<u8>, width: Width, timestamps: &[Timestamp], values: &[f64]) {
-    out.reserve(timestamps.len().min(values.len()) * POINT);
-    let mut lead = LEAD.to_vec();
-    match width {
-        Width::Seconds(granularity) => push_float(&mut lead, granularity.as_secs_f64()),
-        Width::Letter(letter) => {
-            lead.push(b'"');
-            lead.extend_from_slice(letter.as_bytes());
-            lead.push(b'"');
+/// Room for a point: the text before its value is at most 58 bytes long.
+const LINE: usize = 96;
+
+/// What a value and the bracket behind it take, mostly.
+const USUAL: usize = 20;
+
+/// A point's text, made anew from the one before it.
+struct Line {
+    text: [u8; LINE],
+    /// Where the value begins.
+    value: usize,
+    /// When the day whose date it shows begins.
+    midnight: i64,
+}
+
+impl Line {
+    fn new(width: Width) -> Self {
+        let mut lead = LEAD.to_vec();
+        match width {
+            Width::Seconds(granularity) => push_float(&mut lead, granularity.as_secs_f64()),
+            Width::Letter(letter) => {
+                lead.push(b'"');
+                lead.extend_from_slice(letter.as_bytes());
+                lead.push(b'"');
+            }
         }
+        lead.extend_from_slice(b", ");
+        let mut text = [0; LINE];
+        let value = lead.len().min(LINE - FLOAT - 1);
+        text[..value].copy_from_slice(lead.get(..value).unwrap_or_default());
+        Self { text, value, midnight: i64::MIN }
     }
-    lead.extend_from_slice(b", ");
-    let mut day = i64::MIN;
-    let mut skipped = if out.last() == Some(&b'[') { 2 } else { 0 };
-    for (timestamp, value) in timestamps.iter().zip(values) {
+
+    /// Puts in a point; where its text ends.
+    #[inline]
+    fn put(&mut self, timestamp: Timestamp, value: f64) -> usize {
         let seconds = timestamp.as_secs();
-        let today = seconds.div_euclid(86_400);
-        if today != day {
-            day = today;
-            put(&mut lead, DATE, &date_text(today));
+        if !(0..86_400).contains(&seconds.saturating_sub(self.midnight)) {
+            let day = seconds.div_euclid(86_400);
+            self.midnight = day * 86_400;
+            self.text[DATE].copy_from_slice(&date_text(day));
         }
-        put(&mut lead, CLOCK, &clock_text(seconds - today * 86_400));
-        out.extend_from_slice(lead.get(skipped..).unwrap_or_default());
-        skipped = 0;
-        push_float(out, *value);
-        out.push(b']');
+        self.text[CLOCK].copy_from_slice(&clock_text(seconds - self.midnight));
+        let length = match self.text.get_mut(self.value..).and_then(<[u8]>::first_chunk_mut) {
+            Some(place) => put_float(place, value),
+            None => 0,
+        };
+        let end = self.value + length;
+        if let Some(place) = self.text.get_mut(end) {
+            *place = b']';
+        }
+        end + 1
     }
 }
 
-#[inline]
-fn put(text: &mut [u8], place: Range<usize>, part: &[u8]) {
-    if let Some(place) = text.get_mut(place) {
-        place.copy_from_slice(part);
+/// Appends `["2015-03-06T14:33:57+00:00", 60.0, 1.5], …` to the list that is open at the end of `out`, behind a comma
+/// unless the list is empty so far. As many points as both columns have.
+pub fn write_points(out: &mut Vec<u8>, width: Width, timestamps: &[Timestamp], values: &[f64]) {
+    let mut line = Line::new(width);
+    out.reserve(timestamps.len().min(values.len()) * (line.value + USUAL) + LINE);
+    let mut points = timestamps.iter().zip(values);
+    if out.last() == Some(&b'[')
+        && let Some((timestamp, value)) = points.next()
+    {
+        let end = line.put(*timestamp, *value);
+        out.extend_from_slice(line.text.get(2..end).unwrap_or_default());
+    }
+    for (timestamp, value) in points {
+        let end = out.len() + line.put(*timestamp, *value);
+        // A copy of constant length, cut afterwards, is cheaper than one of the right length.
+        out.extend_from_slice(&line.text);
+        out.truncate(end);
     }
 }
 

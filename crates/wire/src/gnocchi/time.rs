@@ -273,16 +273,21 @@ pub(super) fn date_text(days: i64) -> [u8; 10] {
 /// A second of a day as `hh:mm:ss`.
 #[inline]
 pub(super) fn clock_text(second: i64) -> [u8; 8] {
-    let ([a, b], [c, d]) = (two_digits(second / 3_600), two_digits(second / 60 % 60));
-    let [e, f] = two_digits(second % 60);
+    let second = u32::try_from(second).unwrap_or(0);
+    let ([a, b], [c, d]) = (digits(second / 3_600), digits(second / 60 % 60));
+    let [e, f] = digits(second % 60);
     [a, b, b':', c, d, b':', e, f]
 }
 
 /// A number from 0 to 99.
-#[inline]
 fn two_digits(number: i64) -> [u8; 2] {
-    let number = u8::try_from(number).unwrap_or(0);
-    [b'0' + number / 10 % 10, b'0' + number % 10]
+    digits(u32::try_from(number).unwrap_or(0))
+}
+
+#[inline]
+#[allow(clippy::cast_possible_truncation)]
+fn digits(number: u32) -> [u8; 2] {
+    [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8]
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ const LARGE: usize = 128 * 1024;
 /// Scanners are so much faster that they get bodies up to this size where they came in.
 const LARGE_TO_SCAN: usize = 2 * 1024 * 1024;
 
-/// Room that is reserved because a request announces a body, at most.
+/// Room that is reserved because a request announces a body, at most; more only for who has sent as much.
 const RESERVED: usize = 1024 * 1024;
 
 /// A body that was read whole, and what it says it is.
@@ -62,12 +62,11 @@ pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes
             continue;
         }
         if whole.is_empty() {
-            whole.reserve(
-                announced
-                    .unwrap_or_default()
-                    .clamp(first.len() + part.len(), RESERVED.max(first.len() + part.len())),
-            );
+            whole.reserve(announced.unwrap_or_default().min(RESERVED).max(first.len() + part.len()));
             whole.extend_from_slice(&first);
+        }
+        if whole.len() + part.len() > whole.capacity() {
+            whole.reserve(announced.unwrap_or_default().saturating_sub(whole.len()).max(part.len()));
         }
         whole.extend_from_slice(&part);
     }

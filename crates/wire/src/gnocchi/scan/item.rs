@@ -54,6 +54,30 @@ impl Items {
         cursor: &mut Cursor<'_>,
         kind: &mut Option<TimestampKind>,
     ) -> Option<(Timestamp, f64)> {
+        let start = *cursor;
+        match self.usual(cursor) {
+            Some(item) if *kind.get_or_insert(TimestampKind::Iso) == TimestampKind::Iso => Some(item),
+            Some(_) => None,
+            None => {
+                *cursor = start;
+                self.any(cursor, kind)
+            }
+        }
+    }
+
+    /// As nearly all are: `{"timestamp": "2015-03-06T14:33:57", "value": 43.1}`, with the blanks or without.
+    #[inline]
+    fn usual(&mut self, cursor: &mut Cursor<'_>) -> Option<(Timestamp, f64)> {
+        let rest = after_blank(cursor.rest().strip_prefix(b"{\"timestamp\":")?);
+        let (timestamp, rest) = time::iso_prefix(rest.strip_prefix(b"\"")?, &mut self.days)?;
+        let rest = after_blank(rest.strip_prefix(b"\",")?);
+        cursor.go_on(after_blank(rest.strip_prefix(b"\"value\":")?));
+        let value = number::read(cursor)?;
+        cursor.go_on(cursor.rest().strip_prefix(b"}")?);
+        Some((timestamp, value))
+    }
+
+    fn any(&mut self, cursor: &mut Cursor<'_>, kind: &mut Option<TimestampKind>) -> Option<(Timestamp, f64)> {
         let mut parts = Parts::default();
         cursor.take(b'{')?;
         loop {
@@ -91,6 +115,11 @@ impl Items {
         let seconds = number::read(cursor)?;
         time::from_seconds(seconds).ok().map(|timestamp| (timestamp, TimestampKind::Seconds))
     }
+}
+
+#[inline]
+fn after_blank(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b" ").unwrap_or(text)
 }
 
 #[inline]

@@ -153,6 +153,9 @@ pub struct MetricFilter {
     pub archive_policy_name: Option<String>,
     /// By resource.
     pub resource_id: Option<ResourceId>,
+    /// What a project may see: metrics that somebody of it created, and those of resources that are its own or that
+    /// somebody of it created. Not an empty text.
+    pub visible_to: Option<String>,
     /// Deleted but not yet expunged ones instead of live ones.
     pub deleted: bool,
 }
@@ -403,7 +406,7 @@ pub trait ResourceIndex: Send + Sync + Debug {
     /// [`search_resources`](Self::search_resources).
     async fn delete_resources(&self, search: &ResourceSearch) -> Result<(u64, Vec<MetricId>), IndexError>;
 
-    /// Makes resources and metrics exist, in one transaction: the collector's bulk call. Existing resources get changed
+    /// Makes resources and metrics exist, in one transaction: the bulk call. Existing resources get changed
     /// attributes (one revision each); unknown attributes of a type are left out; ended ones come back to life unless
     /// `ended_at` is given. Created resources start at `now`. Answers `metrics` in their order; a metric without policy
     /// and without matching rule is `Err(NoPolicyMatch)` in its place and harms no other.

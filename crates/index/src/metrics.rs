@@ -12,7 +12,7 @@ use crate::contract::{IndexError, KnownMetrics, MetricFilter, MetricIndex, NewMe
 use crate::instrument;
 use crate::known;
 use crate::page::{Column, Order};
-use crate::query::Conditions;
+use crate::query::{Conditions, created_in};
 use crate::sql_index::{SqlIndex, WriteError};
 
 const COLUMNS: &str = "id, creator, name, unit, resource_id, archive_policy_name";
@@ -111,6 +111,9 @@ impl MetricIndex for SqlIndex {
         conditions.equal("creator", filter.creator.as_ref());
         conditions.equal("archive_policy_name", filter.archive_policy_name.as_ref());
         conditions.equal("resource_id", filter.resource_id.map(|id| id.0));
+        if let Some(project) = &filter.visible_to {
+            self.visible_to(project, table, &mut conditions).await?;
+        }
         if let Some(marker) = &page.marker {
             let bad = || IndexError::BadMarker(marker.clone());
             let id = marker.parse::<Uuid>().map_err(|_| bad())?;
@@ -175,6 +178,44 @@ impl MetricIndex for SqlIndex {
 }
 
 impl SqlIndex {
+    /// Adds the condition that a project may see a metric. What few metrics of it there are is looked up; where they are
+    /// many, a page of a listing meets enough of them on its way.
+    async fn visible_to(
+        &self,
+        project: &str,
+        table: &str,
+        conditions: &mut Conditions,
+    ) -> Result<(), IndexError> {
+        const FEW: usize = 20_000;
+        let dialect = self.db.dialect();
+        let created = |column: &str, number: usize| created_in(dialect, column, number);
+        if table == "metric" {
+            let of_resources =
+                "SELECT m.id FROM resource AS r JOIN metric AS m ON m.resource_id = r.id WHERE";
+            let sql = format!(
+                "SELECT id FROM metric WHERE {} UNION ALL {of_resources} r.project_id = $1
+                 UNION ALL {of_resources} {} LIMIT {}",
+                created("creator", 1),
+                created("r.creator", 1),
+                FEW + 1
+            );
+            let rows = self.db.read(sql, &[project.into()]).await?;
+            if rows.len() <= FEW {
+                let ids = rows.iter().map(|row| row.bytes(0).map(<[u8]>::to_vec));
+                let number = conditions.bind(Value::BytesList(ids.collect::<Result<_, _>>()?));
+                conditions.push(dialect.any_of("id", number, Kind::Bytes));
+                return Ok(());
+            }
+        }
+        let number = conditions.bind(project);
+        conditions.push(format!(
+            "({} OR (SELECT r.project_id = ${number} OR {} FROM resource AS r WHERE r.id = {table}.resource_id))",
+            created("creator", number),
+            created("r.creator", number),
+        ));
+        Ok(())
+    }
+
     /// `NotFound` if there is no such resource.
     async fn require_resource(&self, id: Option<ResourceId>) -> Result<(), IndexError> {
         let Some(id) = id else { return Ok(()) };

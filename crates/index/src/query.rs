@@ -1,6 +1,16 @@
 //! And-ed conditions with their parameters.
 
-use nephos_sql::{Sql, Value};
+use nephos_sql::{Dialect, Sql, Value};
+
+/// The condition that a column of creator strings tells of somebody of the project that is parameter `number`: what
+/// stands behind the first colon, as the indexes on it have it.
+pub(crate) fn created_in(dialect: Dialect, column: &str, number: usize) -> String {
+    let at = match dialect {
+        Dialect::Sqlite => format!("instr({column}, ':')"),
+        Dialect::Postgres => format!("strpos({column}, ':')"),
+    };
+    format!("(substr({column}, {at} + 1) = ${number} AND {at} > 0)")
+}
 
 /// Conditions of a `WHERE` clause. Text is written by this crate alone, values are parameters.
 #[derive(Debug, Default)]

@@ -76,7 +76,9 @@ suite! {
         names_are_unique_among_live_metrics_of_a_resource,
         deleted_metrics_are_hidden_and_wait_for_their_expunging,
         policies_deleted_by_others_are_noticed,
-        racing_creators_of_one_name_have_one_winner;
+        racing_creators_of_one_name_have_one_winner,
+        a_project_sees_its_own_metrics_and_those_of_its_resources,
+        a_project_with_many_metrics_sees_them_in_pages;
     known:
         known_metrics_are_told_in_the_order_asked_for,
         what_this_process_changes_shows_at_once,
@@ -103,7 +105,9 @@ suite! {
         unusable_conditions_are_named,
         history_is_searched_by_what_was_true_then,
         searches_come_in_pages,
-        found_resources_are_deleted_with_metrics_and_history;
+        found_resources_are_deleted_with_metrics_and_history,
+        texts_of_attributes_are_found_whatever_becomes_of_them,
+        a_text_that_many_resources_share_is_found_too;
     ensure:
         what_is_missing_is_created_and_what_is_there_stays,
         existing_resources_get_changed_attributes,

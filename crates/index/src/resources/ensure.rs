@@ -1,4 +1,4 @@
-//! The collector's bulk call: what it needs exists afterwards.
+//! The bulk call: what is needed exists afterwards.
 //!
 //! Most of the time everything does already, so first two statements look (resources by id, metrics by resource and
 //! name); only what is missing or different is written, in one transaction. Others may create the same at the same
@@ -293,22 +293,19 @@ fn policy_of(catalog: &Catalog, metric: &EnsureMetric) -> Result<Arc<ArchivePoli
     catalog.policy_for(metric.archive_policy_name.as_deref(), Some(&metric.name))
 }
 
-/// Metrics of any of some resources with any of some names: more than was asked for when names differ between
-/// resources, but always found through the index on both.
+/// Metrics by resource and name.
 fn metrics_sql(dialect: Dialect) -> String {
+    let wanted = dialect.table(1, &[("resource_id", Kind::Bytes), ("name", Kind::Text)]);
     format!(
-        "SELECT id, creator, name, unit, resource_id, archive_policy_name FROM metric WHERE {} AND {}",
-        dialect.any_of("resource_id", 1, Kind::Bytes),
-        dialect.any_of("name", 2, Kind::Text)
+        "SELECT m.id, m.creator, m.name, m.unit, m.resource_id, m.archive_policy_name
+         FROM {wanted} AS w JOIN metric AS m ON m.resource_id = w.resource_id AND m.name = w.name"
     )
 }
 
-fn metrics_params(wanted: &[EnsureMetric]) -> [Value; 2] {
-    let names = wanted.iter().map(|metric| metric.name.as_str()).collect::<BTreeSet<_>>();
-    [
-        id_list(wanted.iter().map(|metric| metric.resource_id)),
-        Value::TextList(names.into_iter().map(str::to_owned).collect()),
-    ]
+fn metrics_params(wanted: &[EnsureMetric]) -> [Value; 1] {
+    let places =
+        wanted.iter().map(|metric| (metric.resource_id, metric.name.as_str())).collect::<BTreeSet<_>>();
+    [Value::Table(places.into_iter().map(|(id, name)| vec![id.0.into(), name.into()]).collect())]
 }
 
 fn id_list(ids: impl Iterator<Item = ResourceId>) -> Value {

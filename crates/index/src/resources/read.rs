@@ -90,8 +90,8 @@ impl SqlIndex {
         }
         match filter {
             Some((filter, now)) => {
-                Translator { dialect, definition: &definition, history, now }
-                    .restrict(filter, &mut conditions)?;
+                let translator = Translator { dialect, definition: &definition, history, now };
+                self.restrict(&translator, filter, &mut conditions).await?;
             }
             None if resource_type != GENERIC => conditions.compare("r.resource_type", "=", resource_type),
             None => {}

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::read::attribute_expression;
 use crate::contract::{IndexError, ResourceSearch};
 use crate::metrics::bury;
-use crate::query::Conditions;
+use crate::query::{Conditions, created_in};
 use crate::sql_index::{SqlIndex, WriteError};
 use crate::types::GENERIC;
 use pattern::{Part, Pattern};
@@ -58,20 +58,53 @@ pub(super) struct Translator<'a> {
 }
 
 impl Translator<'_> {
-    /// Adds the conditions that a resource is of the type and fits the filter.
-    pub(super) fn restrict(&self, filter: &Filter, conditions: &mut Conditions) -> Result<(), IndexError> {
+    /// Adds the conditions that a resource is of the type and fits the filter; `few` are all that can, if they are few.
+    fn restrict(
+        &self,
+        filter: &Filter,
+        few: Option<Vec<Vec<u8>>>,
+        conditions: &mut Conditions,
+    ) -> Result<(), IndexError> {
         if self.definition.name != GENERIC {
             // Few resources share a project or an id, many a type: SQLite, which keeps no statistics, is kept from
             // walking all of the type in its order.
             let of_type = match self.dialect {
-                Dialect::Sqlite if is_selective(filter) => "+r.resource_type",
+                Dialect::Sqlite if few.is_some() || is_selective(filter) => "+r.resource_type",
                 _ => "r.resource_type",
             };
             conditions.compare(of_type, "=", self.definition.name.as_str());
         }
+        if let Some(few) = few {
+            let number = conditions.bind(Value::BytesList(few));
+            conditions.push(self.dialect.any_of("r.id", number, Kind::Bytes));
+        }
         let clause = self.clause(filter, conditions)?;
         conditions.push(clause);
         Ok(())
+    }
+
+    /// Texts of which one must be the value of an attribute of the type, for each attribute that the filter says that of.
+    fn texts<'f>(&self, filter: &'f Filter, found: &mut Vec<(&'f str, Vec<String>)>) {
+        let (attribute, values) = match filter {
+            Filter::All(parts) => return parts.iter().for_each(|part| self.texts(part, found)),
+            Filter::Compare { operator: Operator::Eq, attribute, value } => {
+                (attribute, std::slice::from_ref(value))
+            }
+            Filter::In { attribute, values } => (attribute, values.as_slice()),
+            _ => return,
+        };
+        // What every resource has is no attribute of the type.
+        let Ok(subject) = self.subject(attribute) else { return };
+        if !subject.expression.contains("r.attributes") {
+            return;
+        }
+        let text = |value: &Json| match self.convert(subject.kind, value) {
+            Some(Value::Text(text)) => Some(text.chars().take(NOTED_LETTERS).collect()),
+            _ => None,
+        };
+        found.extend(
+            values.iter().map(text).collect::<Option<Vec<String>>>().map(|texts| (attribute.as_str(), texts)),
+        );
     }
 
     fn clause(&self, filter: &Filter, conditions: &mut Conditions) -> Result<String, IndexError> {
@@ -198,21 +231,13 @@ impl Translator<'_> {
             pattern.0.splice(0..0, [Part::Any, Part::Text(colon.to_owned())]);
         }
         Some(match (operator, kind) {
-            (Operator::Eq, SubjectKind::CreatorProject) => self.created_in(&wanted, conditions),
+            (Operator::Eq, SubjectKind::CreatorProject) => {
+                created_in(self.dialect, "r.creator", conditions.bind(wanted))
+            }
             (Operator::Eq | Operator::Like, _) => self.like("r.creator", &pattern, conditions),
             (Operator::Ne, _) => format!("(NOT {})", self.like("r.creator", &pattern, conditions)),
             _ => return None,
         })
-    }
-
-    /// What stands behind the first colon of the creator, as the index on it has it.
-    fn created_in(&self, project: &str, conditions: &mut Conditions) -> String {
-        let at = match self.dialect {
-            Dialect::Sqlite => "instr(r.creator, ':')",
-            Dialect::Postgres => "strpos(r.creator, ':')",
-        };
-        let number = conditions.bind(project);
-        format!("(substr(r.creator, {at} + 1) = ${number} AND {at} > 0)")
     }
 
     fn like(&self, expression: &str, pattern: &Pattern, conditions: &mut Conditions) -> String {
@@ -342,7 +367,35 @@ fn balanced(clauses: &[String], word: &str) -> String {
     }
 }
 
+/// How much of a text of an attribute is noted for finding it.
+const NOTED_LETTERS: usize = 255;
+
 impl SqlIndex {
+    /// Adds the conditions that a resource is of the type and fits the filter. Resources that share a text of an attribute
+    /// are looked up first if they are few; where they are many, a page of a listing meets enough of them on its way.
+    pub(super) async fn restrict(
+        &self,
+        translator: &Translator<'_>,
+        filter: &Filter,
+        conditions: &mut Conditions,
+    ) -> Result<(), IndexError> {
+        const FEW: usize = 5_000;
+        let mut texts = Vec::new();
+        translator.texts(filter, &mut texts);
+        let any = self.db.dialect().any_of("value", 2, Kind::Text);
+        let sql = format!("SELECT id FROM resource_attribute WHERE name = $1 AND {any} LIMIT {}", FEW + 1);
+        let mut few = None;
+        for (attribute, values) in texts {
+            let rows = self.db.read(sql.clone(), &[attribute.into(), Value::TextList(values)]).await?;
+            if rows.len() <= FEW {
+                let ids = rows.iter().map(|row| row.bytes(0).map(<[u8]>::to_vec));
+                few = Some(ids.collect::<Result<_, _>>()?);
+                break;
+            }
+        }
+        translator.restrict(filter, few, conditions)
+    }
+
     /// Deletes what fits a search, with metrics and history.
     pub(super) async fn remove_resources(
         &self,
@@ -355,7 +408,7 @@ impl SqlIndex {
             Some(filter) => {
                 let translator =
                     Translator { dialect, definition: &definition, history: false, now: search.now };
-                translator.restrict(filter, &mut conditions)?;
+                self.restrict(&translator, filter, &mut conditions).await?;
             }
             None if search.resource_type != GENERIC => {
                 conditions.compare("r.resource_type", "=", search.resource_type.as_str());

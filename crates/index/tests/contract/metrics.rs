@@ -1,4 +1,4 @@
-use nephos_index::{IndexError, MetricFilter, MetricIndex, Page, PolicyIndex, ResourceIndex};
+use nephos_index::{EnsureMetric, IndexError, MetricFilter, MetricIndex, Page, PolicyIndex, ResourceIndex};
 use nephos_model::MetricId;
 
 use crate::fixture::{Fixture, new_metric, new_resource, policy, rid, text};
@@ -143,4 +143,65 @@ pub(crate) async fn racing_creators_of_one_name_have_one_winner(f: &Fixture) {
     for error in lost {
         assert_eq!(text(error), "named metric cpu already exists");
     }
+}
+
+pub(crate) async fn a_project_sees_its_own_metrics_and_those_of_its_resources(f: &Fixture) {
+    let index = f.with_policies().await;
+    let owners = [("x:q", Some("p")), ("x:p", None), ("x:q", Some("q")), ("p", None)];
+    for (number, (creator, project)) in (1_u128..).zip(owners) {
+        let mut resource = new_resource("generic", rid(number));
+        resource.creator = Some(creator.to_owned());
+        resource.project_id = project.map(str::to_owned);
+        index.create_resource(&resource).await.unwrap();
+        f.metric(Some(rid(number)), "cpu").await;
+    }
+    for creator in [Some("y:p"), Some("y:p:z"), Some("p"), None] {
+        let mut metric = new_metric(None, Some("loose"));
+        metric.creator = creator.map(str::to_owned);
+        index.create_metric(&metric).await.unwrap();
+    }
+    let seen = async |filter: MetricFilter| {
+        let found = index.metrics(&filter, &Page::default()).await.unwrap();
+        let mut places: Vec<_> = found
+            .iter()
+            .map(|metric| (metric.resource_id.map(|id| id.0.as_u128()), metric.creator.clone()))
+            .collect();
+        places.sort_unstable();
+        places
+    };
+    let admin = Some("admin".to_owned());
+    let visible = MetricFilter { visible_to: Some("p".to_owned()), ..MetricFilter::default() };
+    let all = [(None, Some("y:p".to_owned())), (Some(1), admin.clone()), (Some(2), admin.clone())];
+    assert_eq!(seen(visible.clone()).await, all);
+    let named = MetricFilter { name: Some("cpu".to_owned()), ..visible.clone() };
+    assert_eq!(seen(named).await, [(Some(1), admin.clone()), (Some(2), admin.clone())]);
+    let gone = f.metric(Some(rid(1)), "gone").await;
+    index.delete_metric(gone.id).await.unwrap();
+    assert_eq!(seen(MetricFilter { deleted: true, ..visible }).await, [(Some(1), admin)]);
+}
+
+pub(crate) async fn a_project_with_many_metrics_sees_them_in_pages(f: &Fixture) {
+    let index = f.with_policies().await;
+    f.generic(rid(1)).await;
+    let wanted: Vec<EnsureMetric> = (0..20_500)
+        .map(|number| EnsureMetric {
+            resource_id: rid(1),
+            name: format!("m{number}"),
+            unit: None,
+            archive_policy_name: None,
+        })
+        .collect();
+    index.ensure(Some("u:p"), &[], &wanted, crate::fixture::at(300)).await.unwrap();
+    f.metric(Some(rid(1)), "other").await;
+    let filter = MetricFilter { visible_to: Some("p".to_owned()), ..MetricFilter::default() };
+    let mut page = Page { limit: Some(7_000), ..Page::default() };
+    let mut seen = std::collections::BTreeSet::new();
+    for expected in [7_000, 7_000, 6_500] {
+        let found = index.metrics(&filter, &page).await.unwrap();
+        assert_eq!(found.len(), expected);
+        page.marker = found.last().map(|metric| metric.id.to_string());
+        seen.extend(found.into_iter().filter_map(|metric| metric.name));
+    }
+    assert_eq!(seen.len(), 20_500);
+    assert!(!seen.contains("other"));
 }

@@ -1,9 +1,10 @@
 use nephos_index::{
-    Filter, MetricFilter, MetricIndex, Page, ResourceIndex, ResourceSearch, ResourceUpdate, SortKey, SqlIndex,
+    EnsureResource, Filter, MetricFilter, MetricIndex, Page, ResourceIndex, ResourceSearch, ResourceUpdate,
+    SortKey, SqlIndex, TypeChange,
 };
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, at, by_rule, new_resource, rid, text, values, wanted};
+use crate::fixture::{Fixture, at, attribute, by_rule, new_resource, rid, text, text_kind, values, wanted};
 
 /// A search by the JSON form of filters.
 pub(crate) fn search(resource_type: &str, history: bool, filter: &Value) -> ResourceSearch {
@@ -195,4 +196,60 @@ pub(crate) async fn found_resources_are_deleted_with_metrics_and_history(f: &Fix
     waiting.sort_unstable();
     metrics.sort_unstable();
     assert_eq!(waiting, metrics);
+}
+
+pub(crate) async fn texts_of_attributes_are_found_whatever_becomes_of_them(f: &Fixture) {
+    let index = f.with_types().await;
+    fill(index).await;
+    let long = |last: char| format!("{}{last}", "long ✔".repeat(40));
+    let flavor = |id, flavor: &str, when| {
+        let attributes = values([("flavor", json!(flavor))]);
+        let update = ResourceUpdate { attributes, now: at(when), ..ResourceUpdate::default() };
+        async move { index.update_resource("instance", rid(id), &update).await.unwrap() }
+    };
+    flavor(1, &long('a'), 500).await;
+    flavor(2, &long('b'), 500).await;
+    flavor(1, "brief", 600).await;
+    let zone = TypeChange::Put {
+        name: "zone".to_owned(),
+        attribute: attribute(text_kind(), true),
+        fill: Some(json!("north")),
+    };
+    index.update_resource_type("instance", &[zone]).await.unwrap();
+    for (history, filter, expected) in [
+        (false, json!({"=": {"flavor": "small"}}), vec![]),
+        (true, json!({"=": {"flavor": "small"}}), vec![1]),
+        (false, json!({"=": {"flavor": long('b')}}), vec![2]),
+        (true, json!({"=": {"flavor": long('a')}}), vec![1]),
+        (false, json!({"in": {"flavor": ["brief", long('b'), long('c')]}}), vec![1, 2]),
+        (false, json!({"and": [{"=": {"flavor": "brief"}}, {"=": {"zone": "south"}}]}), vec![]),
+        (false, json!({"not": {"=": {"flavor": "brief"}}}), vec![2]),
+        (false, json!({"=": {"zone": "north"}}), vec![1, 2]),
+        (true, json!({"=": {"zone": "north"}}), vec![1, 1, 1, 2, 2]),
+    ] {
+        assert_eq!(found(index, &search("instance", history, &filter)).await, expected, "{history} {filter}");
+    }
+    let gone = search("instance", false, &json!({"=": {"flavor": "brief"}}));
+    assert_eq!(index.delete_resources(&gone).await.unwrap().0, 1);
+    assert_eq!(found(index, &search("instance", true, &json!({}))).await, [2, 2]);
+}
+
+pub(crate) async fn a_text_that_many_resources_share_is_found_too(f: &Fixture) {
+    let index = f.with_types().await;
+    let resources = (0..6_000).map(|number| EnsureResource {
+        resource_type: "instance".to_owned(),
+        id: rid(number),
+        original_resource_id: String::new(),
+        user_id: None,
+        project_id: None,
+        attributes: values([("flavor", json!(if number % 1_000 == 7 { "rare" } else { "common" }))]),
+        ended_at: None,
+    });
+    index.ensure(None, &resources.collect::<Vec<_>>(), &[], at(100)).await.unwrap();
+    let common = found(index, &search("instance", false, &json!({"=": {"flavor": "common"}}))).await;
+    assert_eq!((common.len(), common[0], common[7]), (5_994, 0, 8));
+    let both = json!({"and": [{"in": {"flavor": ["common", "x"]}}, {"=": {"flavor": "rare"}}]});
+    assert_eq!(found(index, &search("instance", false, &both)).await, [0; 0]);
+    let rare = found(index, &search("instance", false, &json!({"=": {"flavor": "rare"}}))).await;
+    assert_eq!(rare, [7, 1_007, 2_007, 3_007, 4_007, 5_007]);
 }

@@ -219,7 +219,8 @@ async fn metrics_answer(
     let policies = metrics::policies_by_name(state).await?;
     let policies: BTreeMap<&str, PolicyView> =
         policies.iter().map(|(name, policy)| (name.as_str(), PolicyView::from(policy.as_ref()))).collect();
-    let resources = search::resources_of(state, &found).await?;
+    let resources = found.iter().filter_map(|metric| metric.resource_id);
+    let resources = search::resources_by_id(state, resources).await?;
     let references = answer::metrics(&found, &policies, &resources)?;
     Ok(answer::whole(&Measures::of(&computed)?, Some(&references)))
 }

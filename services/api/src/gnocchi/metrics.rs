@@ -131,6 +131,7 @@ fn filter(args: &Args) -> Result<Option<MetricFilter>, Problem> {
         creator,
         archive_policy_name: text("archive_policy_name"),
         resource_id: None,
+        visible_to: None,
         deleted,
     }))
 }
@@ -146,7 +147,7 @@ async fn list(
     let (sort, keys) = args.sort(&["id:asc"])?;
     let Some(filter) = filter(&args)? else { return reply::ok::<[(); 0]>(&[]) };
     let page = Page { limit: Some(limit), marker: args.get("marker").map(str::to_owned), sort: keys };
-    let found = metrics::list(&state, &caller, &filter, page).await?;
+    let found = metrics::list(&state, &caller, filter, &page).await?;
     let policies = metrics::policies_by_name(&state).await?;
     let views = policies.iter().map(|(name, policy)| (name.as_str(), PolicyView::from(policy.as_ref())));
     let views: std::collections::BTreeMap<_, _> = views.collect();

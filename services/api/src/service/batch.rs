@@ -4,14 +4,14 @@ use std::ops::Range;
 
 use nephos_identity::Caller;
 use nephos_identity::policy::metrics as rules;
-use nephos_index::{IndexError, KnownMetrics, NewMetric};
+use nephos_index::{EnsureMetric, KnownMetrics};
 use nephos_metric_store::Batch;
-use nephos_model::{Metric, MetricId, ResourceId};
+use nephos_model::{MetricId, ResourceId};
 use nephos_wire::gnocchi::scan::{ByMetric, Columns};
 use serde_json::{Value, json};
 
 use super::problem::demand;
-use super::{Problem, measures, resources};
+use super::{Problem, measures, resources, search};
 use crate::state::ApiState;
 
 /// Measures of one metric that is named by its resource; what creates it if it is not there.
@@ -140,17 +140,22 @@ fn unknown_metrics(absent: &[ResourceRuns]) -> Problem {
     Problem::Bad(format!("Unknown metrics: {}", names.join(", ")))
 }
 
-/// Creates the metrics; every resource must exist and be the caller's to change.
+/// Creates the metrics, or finds those that somebody else creates meanwhile; every resource must exist and be the
+/// caller's to change.
 async fn create_absent(
     state: &ApiState,
     caller: &Caller,
     absent: Vec<ResourceRuns>,
     found: &mut Found,
 ) -> Result<(), Problem> {
+    if absent.is_empty() {
+        return Ok(());
+    }
+    let there = search::resources_by_id(state, absent.iter().map(|resource| resource.id)).await?;
     let mut unknown: Vec<Value> = Vec::new();
     for resource in &absent {
-        match state.index.resource("generic", resource.id).await? {
-            Some(found) => demand(rules::UPDATE_RESOURCE, caller, &resources::target_of(&found))?,
+        match there.get(&resource.id) {
+            Some(found) => demand(rules::UPDATE_RESOURCE, caller, &resources::target_of(found))?,
             None => unknown.push(json!({
                 "resource_id": resource.id.to_string(),
                 "original_resource_id": resource.original_id,
@@ -165,34 +170,17 @@ async fn create_absent(
             detail: Value::Array(unknown),
         });
     }
-    for resource in absent {
-        for run in resource.runs {
-            let metric = NewMetric {
-                id: MetricId::random(),
-                creator: caller.creator.clone(),
-                name: Some(run.name),
-                unit: run.unit,
-                resource_id: Some(resource.id),
-                archive_policy_name: run.archive_policy_name,
-            };
-            found.push(create_or_find(state, &metric, resource.id).await?.id, run.measures);
+    let (mut wanted, mut ranges) = (Vec::new(), Vec::new());
+    for ResourceRuns { id, runs, .. } in absent {
+        for NamedRun { name, archive_policy_name, unit, measures } in runs {
+            wanted.push(EnsureMetric { resource_id: id, name, unit, archive_policy_name });
+            ranges.push(measures);
         }
+    }
+    let now = state.clock.now();
+    let ensured = state.index.ensure(caller.creator.as_deref(), &[], &wanted, now).await?;
+    for (ensured, range) in ensured.into_iter().zip(ranges) {
+        found.push(ensured.map_err(Problem::in_body)?.metric.id, range);
     }
     Ok(())
-}
-
-/// Creates a metric, or finds the one that somebody else created meanwhile.
-async fn create_or_find(
-    state: &ApiState,
-    metric: &NewMetric,
-    resource: ResourceId,
-) -> Result<Metric, Problem> {
-    match state.index.create_metric(metric).await {
-        Err(IndexError::AlreadyExists { .. }) => {
-            let name = metric.name.as_deref().unwrap_or_default();
-            let found = state.index.resource_metric(resource, name).await?;
-            found.ok_or_else(|| Problem::missing("Metric", name))
-        }
-        other => other.map_err(Problem::in_body),
-    }
 }

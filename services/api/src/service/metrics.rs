@@ -111,46 +111,19 @@ pub async fn create(state: &ApiState, caller: &Caller, spec: &MetricSpec) -> Res
     }
 }
 
-/// A page of metrics that the caller may see, and whether it is full.
+/// A page of metrics that the caller may see.
 pub async fn list(
     state: &ApiState,
     caller: &Caller,
-    filter: &MetricFilter,
-    mut page: Page,
+    filter: MetricFilter,
+    page: &Page,
 ) -> Result<Vec<Metric>, Problem> {
-    let Some(project) = super::resources::restriction(state, caller)? else {
-        return Ok(state.index.metrics(filter, &page).await?);
-    };
-    let limit = page.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let mut seen: Vec<Metric> = Vec::new();
-    loop {
-        let some = state.index.metrics(filter, &page).await?;
-        let last = some.len() < limit;
-        page.marker = some.last().map(|metric| metric.id.to_string());
-        for metric in some {
-            if is_of_project(state, &metric, &project).await? {
-                seen.push(metric);
-            }
-            if seen.len() == limit {
-                return Ok(seen);
-            }
-        }
-        if last {
-            return Ok(seen);
-        }
+    let visible_to = super::resources::restriction(state, caller)?;
+    // Of no project there is nothing.
+    if visible_to.as_deref() == Some("") {
+        return Ok(Vec::new());
     }
-}
-
-async fn is_of_project(state: &ApiState, metric: &Metric, project: &str) -> Result<bool, Problem> {
-    let created =
-        |creator: Option<&str>| creator.is_some_and(|creator| super::resources::created_in(creator, project));
-    if created(metric.creator.as_deref()) {
-        return Ok(true);
-    }
-    let resource = resource_of(state, metric).await?;
-    Ok(resource.is_some_and(|resource| {
-        created(resource.creator.as_deref()) || resource.project_id.as_deref() == Some(project)
-    }))
+    Ok(state.index.metrics(&MetricFilter { visible_to, ..filter }, page).await?)
 }
 
 /// The policies by name: for lists of metrics.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use nephos_identity::policy::created_by;
 use nephos_identity::{Caller, Rule, Target};
 use nephos_index::{IndexError, NewResource, Page, ResourceMetrics, ResourceSearch, ResourceUpdate};
 use nephos_model::{Metric, Resource, ResourceId};
@@ -30,11 +29,6 @@ pub fn restriction(state: &ApiState, caller: &Caller) -> Result<Option<String>, 
         return Ok(None);
     }
     caller.project_id.clone().map(Some).ok_or(Problem::NothingToSee)
-}
-
-/// Whether a creator string is of that project.
-pub fn created_in(creator: &str, project: &str) -> bool {
-    !project.is_empty() && created_by(creator).1 == project
 }
 
 /// A resource that the caller may do to what `rule` is about.

@@ -78,13 +78,12 @@ fn created_by(caller: &Caller) -> Result<Filter, Problem> {
     if alternatives.is_empty() { Err(Problem::Forbidden) } else { Ok(Filter::Any(alternatives)) }
 }
 
-/// The resources that metrics belong to, by their ids.
-pub async fn resources_of<'m>(
+/// The resources of these ids.
+pub async fn resources_by_id(
     state: &ApiState,
-    metrics: impl IntoIterator<Item = &'m Metric> + Send,
+    ids: impl Iterator<Item = ResourceId> + Send,
 ) -> Result<BTreeMap<ResourceId, Resource>, Problem> {
-    let ids: Vec<_> =
-        metrics.into_iter().filter_map(|metric| metric.resource_id).map(|id| id.to_string().into()).collect();
+    let ids: Vec<_> = ids.map(|id| id.to_string().into()).collect();
     if ids.is_empty() {
         return Ok(BTreeMap::new());
     }

@@ -16,11 +16,21 @@ nephos.toml: |
   max_body = {{ $values.api.maxBody | toJson }}
   operation_timeout = {{ $values.api.operationTimeout | toJson }}
   enable_proxy_headers_parsing = {{ $values.api.proxyHeaders }}
+  trusted_proxies = {{ $values.api.trustedProxies | toJson }}
+  {{- if $values.api.policy }}
+  policy_file = "policy.yaml"
+  {{- end }}
   {{- if $values.api.aodhPort }}
 
   [api.aodh]
   listen = "0.0.0.0:8042"
   {{- end }}
+
+  [limits]
+  requests_per_second = {{ int64 $values.api.limits.requestsPerSecond }}
+  points_per_second = {{ int64 $values.api.limits.pointsPerSecond }}
+  metrics_per_project = {{ int64 $values.api.limits.metricsPerProject }}
+  resources_per_project = {{ int64 $values.api.limits.resourcesPerProject }}
 
   [cors]
   allowed_origin = {{ $values.api.corsAllowedOrigins | toJson }}
@@ -75,6 +85,10 @@ nephos.toml: |
   [retention]
   resource_cleanup_after = {{ . | toJson }}
   {{- end }}
+{{- with $values.api.policy }}
+policy.yaml: |
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- with $values.files.polling }}
 polling.yaml: |
   {{- . | nindent 2 }}

@@ -5,8 +5,9 @@
 {{- $root := . -}}
 {{- $distributed := eq $values.mode "distributed" -}}
 {{- $bucket := hasPrefix "s3:" $values.store.url -}}
-{{- if not $values.api.allowPasswordless }}
-- api.authMode {{ $values.api.authMode | quote }} checks no password: whoever reaches the API may do anything. If that is meant, set api.allowPasswordless=true and name who may connect in networkPolicy.peers.
+{{- if eq $values.api.authMode "local" }}
+{{- else if not $values.api.allowPasswordless }}
+- api.authMode {{ $values.api.authMode | quote }} checks no password: whoever reaches the API may do anything. Set api.authMode=local; or, if that is meant, set api.allowPasswordless=true and name who may connect in networkPolicy.peers.
 {{- else if not (and $values.networkPolicy.enabled $values.networkPolicy.peers) }}
 - api.allowPasswordless=true needs networkPolicy.enabled=true and at least one entry in networkPolicy.peers: nothing else keeps strangers out.
 {{- end }}

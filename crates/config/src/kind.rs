@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nephos_model::Network;
 use nephos_timeseries::AggregationMethod;
 use url::Url;
 
@@ -321,6 +322,41 @@ impl Kind for HttpUrl {
             return Err("a user, password or query has no place in this URL".to_owned());
         }
         Ok(text.trim_end_matches('/').to_owned())
+    }
+
+    fn show(&self, value: &String) -> String {
+        quoted(value)
+    }
+}
+
+/// A network of addresses.
+pub(crate) struct Networks;
+
+impl Kind for Networks {
+    type Out = Network;
+
+    fn parse(&self, ledger: &Ledger, node: &Node) -> Result<Network, String> {
+        Text.parse(ledger, node)?
+            .trim()
+            .parse()
+            .map_err(|error: nephos_model::network::BadNetwork| error.to_string())
+    }
+
+    fn show(&self, value: &Network) -> String {
+        quoted(&value.to_string())
+    }
+}
+
+/// The name of an HTTP header, in lower case.
+pub(crate) struct HeaderName;
+
+impl Kind for HeaderName {
+    type Out = String;
+
+    fn parse(&self, ledger: &Ledger, node: &Node) -> Result<String, String> {
+        let text = Text.parse(ledger, node)?.to_ascii_lowercase();
+        let fits = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if fits { Ok(text) } else { Err(format!("{text:?} is no name of a header")) }
     }
 
     fn show(&self, value: &String) -> String {

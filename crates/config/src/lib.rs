@@ -16,6 +16,7 @@ pub mod settings;
 pub mod shipped;
 pub mod source;
 
+mod access;
 mod entry;
 mod kind;
 mod ledger;

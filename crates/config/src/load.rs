@@ -1,7 +1,9 @@
 //! Reads everything a process is configured by and reports every fault of it at once.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use nephos_lang::access::Rules;
 use nephos_timeseries::AggregationMethod;
 
 use crate::env::Env;
@@ -13,7 +15,7 @@ use crate::resources::{self, ResourcesFile};
 use crate::settings::{self, Mode, Settings};
 use crate::source::{Origin, Sources};
 use crate::tree::Node;
-use crate::{merge, shipped, toml, yaml};
+use crate::{access, merge, shipped, toml, yaml};
 
 /// What configuration is made of.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +41,8 @@ pub struct Loaded {
     pub pipeline: PipelineFile,
     /// `gnocchi_resources.yaml`.
     pub resources: ResourcesFile,
+    /// The rules of access: those of the policy file in the place of the shipped ones.
+    pub rules: Arc<Rules>,
     effective: Vec<Effective>,
     sources: Sources,
 }
@@ -63,11 +67,12 @@ pub fn load(inputs: &Inputs<'_>) -> Result<Loaded, ConfigError> {
     let polling = polling_file(&mut ledger, &settings);
     let pipeline = pipeline_file(&mut ledger, &settings);
     let resources = resources_file(&mut ledger, &settings, methods);
+    let rules = rules(&mut ledger, &settings);
     let Ledger { sources, problems, effective } = ledger;
     if !problems.is_empty() {
         return Err(ConfigError::new(problems, sources));
     }
-    Ok(Loaded { settings, polling, pipeline, resources, effective, sources })
+    Ok(Loaded { settings, polling, pipeline, resources, rules, effective, sources })
 }
 
 fn polling_file(ledger: &mut Ledger, settings: &Settings) -> PollingFile {
@@ -96,6 +101,12 @@ fn resources_file(ledger: &mut Ledger, settings: &Settings, methods: &[Aggregati
         },
         |root| resources::read(ledger, &root, methods),
     )
+}
+
+fn rules(ledger: &mut Ledger, settings: &Settings) -> Arc<Rules> {
+    let Some(path) = &settings.api.policy_file else { return Rules::shipped() };
+    let root = tree(ledger, "api.policy_file", Some(path), ("policy.yaml", ""));
+    root.map_or_else(Rules::shipped, |root| access::read(ledger, &root))
 }
 
 /// The tree of the file a setting names, or of the shipped one.

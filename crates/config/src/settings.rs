@@ -4,11 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use nephos_model::Network;
 use nephos_timeseries::AggregationMethod;
 use secrecy::SecretString;
 
 pub use crate::location::SecretUrl;
 
+mod api;
 mod backends;
 mod read;
 mod s3;
@@ -126,6 +128,8 @@ pub struct Settings {
     pub store: StoreSettings,
     /// The service for clients.
     pub api: ApiSettings,
+    /// How much a project may ask for and have.
+    pub limits: LimitSettings,
     /// Cross-origin requests.
     pub cors: CorsSettings,
     /// Health and metrics of the other processes.
@@ -253,6 +257,14 @@ pub struct ApiSettings {
     pub listen: SocketAddr,
     /// How clients say who they are.
     pub auth_mode: AuthMode,
+    /// Networks of proxies whose identity headers are believed, besides loopback.
+    pub trusted_proxies: Vec<Network>,
+    /// The header in which a proxy says the user's name, for [`AuthMode::RemoteUser`].
+    pub remote_user_header: String,
+    /// How long a password that was verified need not be verified again.
+    pub password_cache: Duration,
+    /// Rules of access in the place of the shipped ones.
+    pub policy_file: Option<PathBuf>,
     /// Most entries of one page.
     pub max_limit: u32,
     /// Whether `basic` and `noauth`, which check no password, may be served beyond loopback.
@@ -274,8 +286,48 @@ pub struct ApiSettings {
 pub enum AuthMode {
     /// A user name in HTTP basic authentication, no password checked.
     Basic,
-    /// Headers, or nothing at all.
+    /// Headers that a proxy has set.
     NoAuth,
+    /// Passwords and tokens of accounts in the index.
+    Local,
+    /// A user's name that a proxy has set.
+    RemoteUser,
+}
+
+impl AuthMode {
+    /// Its name in a configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Basic => "basic",
+            Self::NoAuth => "noauth",
+            Self::Local => "local",
+            Self::RemoteUser => "remoteuser",
+        }
+    }
+}
+
+/// `[limits]`: for each project; absent means no limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LimitSettings {
+    /// Requests a second.
+    pub requests: Option<RateSettings>,
+    /// Points of measures a second.
+    pub points: Option<RateSettings>,
+    /// Most live metrics.
+    pub metrics: Option<u64>,
+    /// Most resources.
+    pub resources: Option<u64>,
+    /// Roles that no limit holds for.
+    pub exempt_roles: Vec<String>,
+}
+
+/// How fast, and how much at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateSettings {
+    /// So many a second.
+    pub per_second: u32,
+    /// So many at once.
+    pub burst: u32,
 }
 
 /// `[cors]`.

@@ -1,6 +1,8 @@
 //! Configuration as a whole, through [`nephos_config::load`] alone.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "config/access.rs"]
+mod access;
 #[path = "config/bucket.rs"]
 mod bucket;
 #[path = "config/pipeline.rs"]

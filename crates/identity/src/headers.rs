@@ -1,23 +1,17 @@
 //! Callers who are believed: a user name without password, or headers that something in front has set.
 
+use std::net::IpAddr;
+
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName};
 
-use crate::{Caller, Identity, IdentityError};
+use crate::credentials::basic;
+use crate::{Caller, Identity, IdentityError, Proxies};
 
 const USER: HeaderName = HeaderName::from_static("x-user-id");
-const PROJECT: HeaderName = HeaderName::from_static("x-project-id");
+pub(crate) const PROJECT: HeaderName = HeaderName::from_static("x-project-id");
 const ROLES: HeaderName = HeaderName::from_static("x-roles");
-
-/// Clients differ in whether they pad.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// `auth_mode = "basic"`: the user name of HTTP basic authentication, its password ignored. `X-User-Id`,
 /// `X-Project-Id` and `X-Roles` win where they are sent.
@@ -26,38 +20,72 @@ pub struct Basic;
 
 #[async_trait]
 impl Identity for Basic {
-    async fn identify(&self, headers: &HeaderMap) -> Result<Caller, IdentityError> {
-        let sent = Sent::read(headers)?;
-        let user = match (sent.user, headers.get(AUTHORIZATION)) {
+    async fn identify(&self, headers: &HeaderMap, _: Option<IpAddr>) -> Result<Caller, IdentityError> {
+        let mut sent = Sent::read(headers)?;
+        let user = match (sent.user.take(), headers.get(AUTHORIZATION)) {
             (Some(user), _) => user,
-            (None, Some(value)) => user_name(value.as_bytes()).ok_or(IdentityError::Unreadable)?,
+            (None, Some(value)) => basic(value.as_bytes()).ok_or(IdentityError::Unreadable)?.0,
             (None, None) => return Err(IdentityError::Missing),
         };
-        let roles = sent.roles.unwrap_or_else(|| {
-            let names: &[&str] =
-                if user == "admin" { &["admin", "member", "reader"] } else { &["member", "reader"] };
-            names.iter().map(|name| (*name).to_owned()).collect()
-        });
-        let creator = match &sent.project {
-            Some(project) => format!("{user}:{project}"),
-            None => user.clone(),
-        };
-        let project_id = Some(sent.project.unwrap_or_else(|| user.clone()));
-        Ok(Caller { user_id: Some(user), project_id, roles, creator: Some(creator) })
+        Ok(sent.by_name(user))
     }
 
     fn challenge(&self) -> Option<&'static str> {
         Some("Basic realm=\"nephos\"")
     }
+
+    /// Whoever can say any name may see everything, as with the original.
+    fn filters_lists(&self) -> bool {
+        false
+    }
 }
 
-/// `auth_mode = "noauth"`: only the headers `X-User-Id`, `X-Project-Id`, `X-Roles`, believed as they are.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoAuth;
+/// `auth_mode = "remoteuser"`: a server in front has made out the user and says the name in a header. Roles are those of
+/// [`Basic`] unless `X-Roles` is sent.
+#[derive(Clone, Debug)]
+pub struct RemoteUser {
+    header: HeaderName,
+    proxies: Proxies,
+}
+
+impl RemoteUser {
+    /// Believes `header` where `proxies` are believed.
+    pub fn new(header: HeaderName, proxies: Proxies) -> Self {
+        Self { header, proxies }
+    }
+}
+
+#[async_trait]
+impl Identity for RemoteUser {
+    async fn identify(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Caller, IdentityError> {
+        if !self.proxies.trust(peer) {
+            return Err(IdentityError::Untrusted);
+        }
+        let user = text(headers, &self.header)?.ok_or(IdentityError::Missing)?;
+        Ok(Sent::read(headers)?.by_name(user))
+    }
+}
+
+/// `auth_mode = "noauth"`: only the headers `X-User-Id`, `X-Project-Id`, `X-Roles`, believed as they are where proxies
+/// are believed.
+#[derive(Clone, Debug, Default)]
+pub struct NoAuth {
+    proxies: Proxies,
+}
+
+impl NoAuth {
+    /// Believes the headers where `proxies` are believed.
+    pub fn new(proxies: Proxies) -> Self {
+        Self { proxies }
+    }
+}
 
 #[async_trait]
 impl Identity for NoAuth {
-    async fn identify(&self, headers: &HeaderMap) -> Result<Caller, IdentityError> {
+    async fn identify(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Caller, IdentityError> {
+        if !self.proxies.trust(peer) {
+            return Err(IdentityError::Untrusted);
+        }
         let Sent { user, project, roles } = Sent::read(headers)?;
         if user.is_none() && project.is_none() && roles.is_none() {
             return Err(IdentityError::Missing);
@@ -69,11 +97,8 @@ impl Identity for NoAuth {
                 Some(format!("{}:{}", part(user), part(project)))
             }
         };
-        Ok(Caller { user_id: user, project_id: project, roles: roles.unwrap_or_default(), creator })
-    }
-
-    fn filters_lists(&self) -> bool {
-        true
+        let roles = roles.unwrap_or_default();
+        Ok(Caller { user_id: user, project_id: project, roles, creator, ..Caller::default() })
     }
 }
 
@@ -90,30 +115,32 @@ impl Sent {
         let split = |roles: String| roles.split(',').map(|role| role.trim().to_owned()).collect();
         Ok(Self { user: text(headers, &USER)?, project: text(headers, &PROJECT)?, roles: roles.map(split) })
     }
+
+    /// The caller of this name: in a project of that name and without special roles unless more was sent.
+    fn by_name(self, user: String) -> Caller {
+        let roles = self.roles.unwrap_or_else(|| {
+            let names: &[&str] =
+                if user == "admin" { &["admin", "member", "reader"] } else { &["member", "reader"] };
+            names.iter().map(|name| (*name).to_owned()).collect()
+        });
+        let creator = match &self.project {
+            Some(project) => format!("{user}:{project}"),
+            None => user.clone(),
+        };
+        let project_id = Some(self.project.unwrap_or_else(|| user.clone()));
+        Caller { user_id: Some(user), project_id, roles, creator: Some(creator), ..Caller::default() }
+    }
 }
 
-fn text(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, IdentityError> {
+pub(crate) fn text(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, IdentityError> {
     let Some(value) = headers.get(name) else { return Ok(None) };
     let text = std::str::from_utf8(value.as_bytes()).map_err(|_| IdentityError::Unreadable)?;
     Ok((!text.is_empty()).then(|| text.to_owned()))
 }
 
-/// The user of an `Authorization: Basic …`; the scheme in any case, the password absent, empty or anything.
-fn user_name(value: &[u8]) -> Option<String> {
-    let (scheme, rest) = value.split_at_checked(6)?;
-    if !scheme.eq_ignore_ascii_case(b"basic ") {
-        return None;
-    }
-    let decoded = String::from_utf8(BASE64.decode(rest.trim_ascii()).ok()?).ok()?;
-    let user = decoded.split(':').next()?;
-    // No database keeps a name with U+0000.
-    (!user.is_empty() && !user.contains('\0')).then(|| user.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
-    use proptest::prelude::*;
 
     use super::*;
 
@@ -130,6 +157,7 @@ mod tests {
             project_id: Some(project.to_owned()),
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),
             creator: Some(creator.to_owned()),
+            ..Caller::default()
         }
     }
 
@@ -164,7 +192,7 @@ mod tests {
                 caller("foobar", "p", plain, "foobar:p"),
             ),
         ] {
-            assert_eq!(Basic.identify(&sent).await, Ok(expected), "{sent:?}");
+            assert_eq!(Basic.identify(&sent, None).await, Ok(expected), "{sent:?}");
         }
     }
 
@@ -179,7 +207,7 @@ mod tests {
             (headers(&[("authorization", "x")]), IdentityError::Unreadable),
             (headers(&[("authorization", "Basic YQBiOg==")]), IdentityError::Unreadable),
         ] {
-            assert_eq!(Basic.identify(&sent).await, Err(error), "{sent:?}");
+            assert_eq!(Basic.identify(&sent, None).await, Err(error), "{sent:?}");
         }
     }
 
@@ -188,20 +216,46 @@ mod tests {
         let sent = headers(&[("x-user-id", "u"), ("x-project-id", "p"), ("x-roles", "admin,member")]);
         let expected = caller("u", "p", &["admin", "member"], "u:p");
         assert!(expected.is_admin());
-        assert_eq!(NoAuth.identify(&sent).await, Ok(expected));
-        let roles_only = NoAuth.identify(&headers(&[("x-roles", "ADMIN")])).await.unwrap();
+        assert_eq!(NoAuth::default().identify(&sent, None).await, Ok(expected));
+        let roles_only = NoAuth::default().identify(&headers(&[("x-roles", "ADMIN")]), None).await.unwrap();
         assert!(roles_only.is_admin());
         assert_eq!((roles_only.user_id, roles_only.creator), (None, None));
         let basic = headers(&[("authorization", "Basic YWRtaW46")]);
-        assert_eq!(NoAuth.identify(&basic).await, Err(IdentityError::Missing));
+        assert_eq!(NoAuth::default().identify(&basic, None).await, Err(IdentityError::Missing));
     }
 
-    proptest! {
-        #[test]
-        fn any_header_is_answered(value in proptest::collection::vec(any::<u8>(), 0..40), prefix in any::<bool>()) {
-            let mut bytes = if prefix { b"Basic ".to_vec() } else { Vec::new() };
-            bytes.extend(value);
-            let _either = user_name(&bytes);
+    #[tokio::test]
+    async fn a_server_in_front_says_who_it_is() {
+        let remote = RemoteUser::new(HeaderName::from_static("x-remote-user"), Proxies::default());
+        for (sent, expected) in [
+            (headers(&[("x-remote-user", "u")]), Ok(caller("u", "u", &["member", "reader"], "u"))),
+            (
+                headers(&[("x-remote-user", "admin"), ("x-project-id", "p")]),
+                Ok(caller("admin", "p", &["admin", "member", "reader"], "admin:p")),
+            ),
+            (
+                headers(&[("authorization", "Basic YWRtaW46"), ("x-user-id", "u")]),
+                Err(IdentityError::Missing),
+            ),
+        ] {
+            assert_eq!(remote.identify(&sent, None).await, expected, "{sent:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn headers_are_believed_from_proxies_only() {
+        let proxies = || Proxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
+        let sent = headers(&[("x-user-id", "u"), ("x-roles", "admin"), ("x-remote-user", "u")]);
+        let modes: [Box<dyn Identity>; 2] = [
+            Box::new(NoAuth::new(proxies())),
+            Box::new(RemoteUser::new(HeaderName::from_static("x-remote-user"), proxies())),
+        ];
+        for identity in modes {
+            for (peer, is_believed) in [("10.0.0.1", true), ("127.0.0.1", true), ("192.0.2.1", false)] {
+                let found = identity.identify(&sent, Some(peer.parse().unwrap())).await;
+                assert_eq!(found.is_ok(), is_believed, "{identity:?} {peer}");
+            }
+            assert_eq!(identity.identify(&sent, None).await, Err(IdentityError::Untrusted));
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Every method is one transaction. Writes are durable when they return.
 
+mod accounts;
 mod alarms;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use nephos_model::{AttributeType, Metric, MetricId, Resource, ResourceId, Resour
 use nephos_timeseries::{ArchivePolicy, PolicyItem};
 use serde_json::Value;
 
+pub use accounts::{Account, AccountChange, AccountIndex, AccountToken, Usage, UsageIndex};
 pub use alarms::{
     AlarmFilter, AlarmIndex, AlarmTransition, ChangeFilter, OutboxItem, OutboxResult, Transition,
 };
@@ -24,7 +26,7 @@ pub enum IndexError {
     /// `Archive policy <n> does not exist` and the like.
     #[error("{what} {id} does not exist")]
     NotFound {
-        /// `archive policy`, `archive policy rule`, `resource type`, `resource`, `metric`, `alarm`.
+        /// `archive policy`, `archive policy rule`, `resource type`, `resource`, `metric`, `alarm`, `user`, `token`.
         what: &'static str,
         /// Which one.
         id: String,
@@ -468,7 +470,7 @@ pub trait MetricIndex: Send + Sync + Debug {
 
 /// The whole index.
 #[async_trait]
-pub trait Index: PolicyIndex + ResourceIndex + MetricIndex + AlarmIndex {
+pub trait Index: PolicyIndex + ResourceIndex + MetricIndex + AlarmIndex + AccountIndex + UsageIndex {
     /// `Ok` if the database answers right now: for `/readyz`.
     async fn ready(&self) -> Result<(), IndexError>;
 }

@@ -1,5 +1,5 @@
-//! The index: archive policies, resource types, resources, metrics, alarms, their history and the outbox of
-//! notifications, in SQL.
+//! The index: archive policies, resource types, resources, metrics, alarms, their history, the outbox of
+//! notifications, and accounts, in SQL.
 //!
 //! [`contract`] is what everyone else sees; [`SqlIndex`] implements it on SQLite and PostgreSQL with the same statements.
 //!
@@ -8,6 +8,7 @@
 //! and changes rarely (policies, rules, types) is kept for at most a second (`catalog`). Creators and policies of metrics are kept until they
 //! change, which a log of changes tells to all processes (`known`).
 
+mod accounts;
 mod alarms;
 mod catalog;
 mod codec;
@@ -24,10 +25,11 @@ mod sql_index;
 mod types;
 
 pub use contract::{
-    AlarmFilter, AlarmIndex, AlarmTransition, ChangeFilter, EnsureMetric, EnsureResource, EnsuredMetric,
-    Filter, Index, IndexError, KnownMetrics, MetricFilter, MetricIndex, MetricKind, NewMetric, NewResource,
-    Operator, OutboxItem, OutboxResult, Page, PolicyIndex, PolicyRule, ResourceIndex, ResourceMetrics,
-    ResourceSearch, ResourceUpdate, SortKey, Transition, TypeChange,
+    Account, AccountChange, AccountIndex, AccountToken, AlarmFilter, AlarmIndex, AlarmTransition,
+    ChangeFilter, EnsureMetric, EnsureResource, EnsuredMetric, Filter, Index, IndexError, KnownMetrics,
+    MetricFilter, MetricIndex, MetricKind, NewMetric, NewResource, Operator, OutboxItem, OutboxResult, Page,
+    PolicyIndex, PolicyRule, ResourceIndex, ResourceMetrics, ResourceSearch, ResourceUpdate, SortKey,
+    Transition, TypeChange, Usage, UsageIndex,
 };
 pub use defaults::Defaults;
 pub use sql_index::SqlIndex;

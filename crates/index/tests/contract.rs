@@ -1,6 +1,8 @@
 //! What the index promises, on SQLite and on PostgreSQL.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "contract/accounts.rs"]
+mod accounts;
 #[path = "contract/alarms.rs"]
 mod alarms;
 #[path = "contract/ensure.rs"]
@@ -141,6 +143,12 @@ suite! {
         dead_notifications_show_in_the_history_without_credentials,
         racing_claimers_never_share_a_notification,
         notifications_go_with_their_alarm;
+    accounts:
+        accounts_come_back_whole_and_by_name,
+        names_are_taken_once_and_changes_need_the_account,
+        tokens_are_found_by_their_digest_until_they_are_revoked,
+        tokens_go_with_their_account,
+        usage_is_counted_by_the_project_of_creators;
     plans:
         hot_statements_use_indexes;
 }

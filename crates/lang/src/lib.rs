@@ -1,9 +1,10 @@
 //! Small languages that definitions, pipelines and requests are written in: JSONPath, arithmetic expressions, name
-//! patterns, cron, filters of resources, operations on series.
+//! patterns, cron, filters of resources, operations on series, rules of access.
 //!
 //! Everything here is pure: a text is parsed once into a value that is cheap to run many times. Parsers bound the
 //! length and nesting they accept, and evaluation bounds its own work, so that no text and no data can stop a process.
 
+pub mod access;
 pub mod arithmetic;
 pub mod cron;
 pub mod expression;

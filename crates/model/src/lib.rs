@@ -6,6 +6,7 @@ pub mod alarm;
 pub mod ids;
 pub mod measure;
 pub mod metric;
+pub mod network;
 pub mod resource;
 pub mod sample;
 pub mod time;
@@ -16,6 +17,7 @@ pub use alarm::{
 pub use ids::{AlarmId, MetricId, ResourceId};
 pub use measure::{Measure, Point};
 pub use metric::Metric;
+pub use network::Network;
 pub use resource::{AttributeKind, AttributeType, Resource, ResourceType, ResourceTypeState};
 pub use sample::{Metadata, Sample, SampleKind, Volume};
 pub use time::{Clock, Granularity, ManualClock, Timestamp};

@@ -3,16 +3,18 @@
 mod tls;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use axum::Router;
 use axum::extract::State;
+use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::{Listener, ListenerExt as _};
+use axum::serve::{IncomingStream, Listener};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -27,6 +29,48 @@ use tls::TlsListener;
 struct Endpoints {
     health: Health,
     metrics: Metrics,
+}
+
+/// The other end of a connection. Every request that [`serve`] serves carries it as [`ConnectInfo`].
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+impl Connected<IncomingStream<'_, PlainListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, PlainListener>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
+
+impl Connected<IncomingStream<'_, TlsListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
+
+/// Connections without TLS.
+#[derive(Debug)]
+struct PlainListener(TcpListener);
+
+impl Listener for PlainListener {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        let (stream, peer) = Listener::accept(&mut self.0).await;
+        at_once(&stream);
+        (stream, peer)
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+impl Peer {
+    /// The address a request came from, where it is known.
+    pub fn of(extensions: &axum::http::Extensions) -> Option<std::net::IpAddr> {
+        extensions.get::<ConnectInfo<Self>>().map(|ConnectInfo(peer)| peer.0.ip())
+    }
 }
 
 /// The routes `/healthz`, `/readyz` and `/metrics`.
@@ -56,9 +100,7 @@ pub async fn serve(
     drain: Duration,
 ) -> std::io::Result<()> {
     match tls {
-        None => {
-            serve_on(listener.tap_io(|stream: &mut TcpStream| at_once(stream)), router, shutdown, drain).await
-        }
+        None => serve_on(PlainListener(listener), router, shutdown, drain).await,
         Some(config) => {
             let listener = TlsListener::start(listener, TlsAcceptor::from(config), &shutdown)?;
             serve_on(listener, router, shutdown, drain).await
@@ -73,12 +115,13 @@ fn at_once(stream: &TcpStream) {
 
 async fn serve_on<L>(listener: L, router: Router, shutdown: Shutdown, drain: Duration) -> std::io::Result<()>
 where
-    L: Listener,
-    L::Addr: std::fmt::Debug,
+    L: Listener<Addr = SocketAddr>,
+    Peer: for<'a> Connected<IncomingStream<'a, L>>,
 {
     let stop = shutdown.clone();
+    let routes = router.into_make_service_with_connect_info::<Peer>();
     let graceful =
-        axum::serve(listener, router).with_graceful_shutdown(async move { stop.requested().await });
+        axum::serve(listener, routes).with_graceful_shutdown(async move { stop.requested().await });
     let overdue = async {
         shutdown.requested().await;
         tokio::time::sleep(drain).await;

@@ -44,6 +44,7 @@ pub const INDEX: MigrationSet = MigrationSet {
         migration!("index", 2, "0002_metric_change"),
         migration!("index", 3, "0003_search"),
         migration!("index", 4, "0004_finding"),
+        migration!("index", 5, "0005_account"),
     ],
 };
 

@@ -145,7 +145,11 @@ async fn find_metric(
         return Err(format!("metric {} for resource {} does not exists", rule.metric, rule.resource_id));
     };
     // What the owner may not read does not exist for the owner's alarm.
-    let target = Target { creator: metric.creator.as_deref(), project_id: resource.project_id.as_deref() };
+    let target = Target {
+        creator: metric.creator.as_deref(),
+        project_id: resource.project_id.as_deref(),
+        user_id: None,
+    };
     if allows(policy::metrics::GET_METRIC, &owner, &target) { Ok(metric) } else { Err(no_resource()) }
 }
 
@@ -159,7 +163,7 @@ fn owner_of(alarm: &Alarm) -> Caller {
         (Some(user), Some(project)) if !basic => Some(format!("{user}:{project}")),
         _ => user.clone(),
     };
-    Caller { user_id: user, project_id: project, roles, creator }
+    Caller { user_id: user, project_id: project, roles, creator, ..Caller::default() }
 }
 
 /// The resource that the owner's text means: a UUID, the owner's own text, or the text of what the collector stores.

@@ -9,6 +9,7 @@ mod history;
 mod schema;
 mod service;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -18,7 +19,8 @@ use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete as on_delete, get};
 use axum::{Extension, Router};
-use nephos_identity::{Caller, policy};
+use nephos_identity::{Caller, Rule};
+use nephos_observe::http::Peer;
 use nephos_wire::aodh::query::{Condition, Paging, conditions, paging};
 use nephos_wire::aodh::{Fault, alarm, change};
 use serde_json::{Value, json};
@@ -76,6 +78,7 @@ struct Aodh {
 /// One request's parts, as every operation needs them.
 struct Asked {
     headers: HeaderMap,
+    peer: Option<IpAddr>,
     base: BaseUrl,
     pairs: Vec<(String, String)>,
     body: Bytes,
@@ -89,11 +92,11 @@ impl FromRequest<Aodh> for Asked {
         let Ok(base) = BaseUrl::from_request_parts(&mut parts, &state.api).await;
         let query = parts.uri.query().unwrap_or_default();
         let pairs = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        let headers = parts.headers.clone();
+        let (headers, peer) = (parts.headers.clone(), Peer::of(&parts.extensions));
         let body = Bytes::from_request(Request::from_parts(parts, body), state)
             .await
             .map_err(|rejected| AodhFailure::unreadable_body(rejected.status()).into_response())?;
-        Ok(Self { headers, base, pairs, body })
+        Ok(Self { headers, peer, base, pairs, body })
     }
 }
 
@@ -313,8 +316,7 @@ fn body_conditions(body: &Value) -> Result<Vec<(String, String)>, Fault> {
 impl Aodh {
     /// Who asks.
     async fn caller(&self, asked: &Asked) -> Result<Caller, AodhFailure> {
-        let identity = &self.api.identity;
-        identity.identify(&asked.headers).await.map_err(|_| AodhFailure::Unauthorized(identity.challenge()))
+        self.api.caller(&asked.headers, asked.peer).await.map_err(AodhFailure::from)
     }
 
     fn service<'a>(&'a self, caller: &'a Caller) -> Service<'a> {
@@ -351,7 +353,7 @@ async fn create(State(aodh): State<Aodh>, asked: Asked) -> Answer {
 
 async fn show(State(aodh): State<Aodh>, Path(id): Path<String>, asked: Asked) -> Answer {
     let caller = aodh.caller(&asked).await?;
-    Ok(ok(&alarm(&aodh.service(&caller).one(&id, policy::alarms::READ).await?)))
+    Ok(ok(&alarm(&aodh.service(&caller).one(&id, Rule::GetAlarm).await?)))
 }
 
 async fn replace(State(aodh): State<Aodh>, Path(id): Path<String>, asked: Asked) -> Answer {
@@ -367,7 +369,7 @@ async fn delete(State(aodh): State<Aodh>, Path(id): Path<String>, asked: Asked) 
 
 async fn get_state(State(aodh): State<Aodh>, Path(id): Path<String>, asked: Asked) -> Answer {
     let caller = aodh.caller(&asked).await?;
-    let found = aodh.service(&caller).one(&id, policy::alarms::READ).await?;
+    let found = aodh.service(&caller).one(&id, Rule::GetAlarmState).await?;
     Ok(ok(&json!(found.state.as_str())))
 }
 

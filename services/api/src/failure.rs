@@ -45,6 +45,8 @@ pub enum Failure {
     NotYet,
     /// The request took longer than it may.
     Timeout,
+    /// Accounts cannot be looked up just now.
+    Away,
     /// A defect of ours.
     Internal,
     /// The service said no.
@@ -111,6 +113,9 @@ impl Failure {
             Self::Timeout => {
                 Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "The request took too long. Please retry.")
             }
+            Self::Away => {
+                Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "Nobody can log in just now. Please retry.")
+            }
             Self::Internal => Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, ""),
             Self::Problem(problem) => of_problem(problem),
         }
@@ -122,7 +127,8 @@ impl Failure {
                 challenge.map(|text| (WWW_AUTHENTICATE, HeaderValue::from_static(text)))
             }
             Self::MethodNotAllowed(methods) => Some((ALLOW, HeaderValue::from_str(methods).ok()?)),
-            Self::Timeout => Some(retry_after(SOON)),
+            Self::Timeout | Self::Away => Some(retry_after(SOON)),
+            Self::Problem(Problem::Limited { wait, .. }) => Some(retry_after(*wait)),
             Self::Problem(Problem::Index(IndexError::Unavailable { .. })) => Some(retry_after(SOON)),
             Self::Problem(Problem::Store(StoreError::NoOwner { retry_after: wait })) => {
                 Some(retry_after(*wait))
@@ -139,13 +145,16 @@ impl Failure {
 }
 
 fn retry_after(wait: Duration) -> (http::HeaderName, HeaderValue) {
-    (RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)))
+    // Whoever comes back in time must not come too early.
+    let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
+    (RETRY_AFTER, HeaderValue::from(seconds.max(1)))
 }
 
 fn of_problem(problem: &Problem) -> Refusal {
     match problem {
         Problem::Forbidden => Refusal::new(StatusCode::FORBIDDEN, ""),
         Problem::NothingToSee => Refusal::new(StatusCode::FORBIDDEN, problem.to_string()),
+        Problem::Limited { reason, .. } => Refusal::new(StatusCode::TOO_MANY_REQUESTS, reason.as_str()),
         Problem::NotFound(text) => Refusal::new(StatusCode::NOT_FOUND, text.as_str()),
         Problem::Conflict(text) => Refusal::new(StatusCode::CONFLICT, text.as_str()),
         Problem::Bad(text) => Refusal::new(StatusCode::BAD_REQUEST, text.as_str()),
@@ -326,6 +335,7 @@ fn sentence(status: StatusCode) -> &'static str {
         StatusCode::PRECONDITION_FAILED => "Request precondition failed.",
         StatusCode::PAYLOAD_TOO_LARGE => "The body of the request was too large for this server.",
         StatusCode::UNSUPPORTED_MEDIA_TYPE => "The request media type is not supported by this server.",
+        StatusCode::TOO_MANY_REQUESTS => "This is more than is allowed.",
         StatusCode::NOT_IMPLEMENTED => "The server does not support this.",
         StatusCode::SERVICE_UNAVAILABLE => {
             "The server is currently unavailable. Please try again at a later time."

@@ -55,6 +55,16 @@ pub(crate) fn measures(accepted: u64, late: u64) {
     MEASURES.late.increment(late);
 }
 
+/// A project was refused what is over its limit.
+pub(crate) fn limited(what: &'static str) {
+    counter!("nephos_api_limited_requests_total", "limit" => what).increment(1);
+}
+
+/// What projects have was counted anew.
+pub(crate) fn quotas_counted() {
+    counter!("nephos_api_quota_counts_total").increment(1);
+}
+
 /// Deleted metrics were removed for good.
 pub(crate) fn expunged(metrics_removed: u64) {
     counter!("nephos_api_expunged_metrics_total").increment(metrics_removed);

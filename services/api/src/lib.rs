@@ -10,6 +10,7 @@ pub mod failure;
 pub mod gnocchi;
 pub mod http;
 mod instrument;
+pub mod limits;
 pub mod openapi;
 mod own;
 pub mod routes;
@@ -17,6 +18,7 @@ pub mod service;
 pub mod state;
 
 pub use aodh::AlarmOptions;
+pub use limits::LimitOptions;
 pub use service::expiry::expire_resources;
 pub use service::metrics::{HousekeepingError, housekeeping};
 pub use state::{ApiOptions, ApiState};
@@ -38,6 +40,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::failure::Failure;
+use crate::limits::Limits;
 use crate::routes::Description;
 
 /// What the server is made of.
@@ -78,7 +81,8 @@ pub async fn run(parts: ApiParts, shutdown: Shutdown) -> Result<(), ApiError> {
     let ApiParts { listener, tls, aodh, index, store, identity, clock, health, metrics, mut options } = parts;
     options.tls = tls.is_some();
     let drain = options.drain_timeout;
-    let state = Arc::new(ApiState { index, store, identity, clock, health, metrics, options });
+    let limits = Limits::new(options.limits.clone());
+    let state = Arc::new(ApiState { index, store, identity, clock, health, metrics, limits, options });
     let alone = async {
         match aodh {
             None => Ok(()),

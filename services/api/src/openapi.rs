@@ -1,6 +1,9 @@
 //! The OpenAPI document of everything the API serves.
 
-use utoipa::openapi::{Components, Info, License, OpenApi, OpenApiBuilder, Paths};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
+use utoipa::openapi::{Components, Info, License, OpenApi, OpenApiBuilder, Paths, RefOr};
 
 use crate::routes::Description;
 
@@ -16,7 +19,35 @@ pub fn document(parts: Vec<Description>) -> OpenApi {
     info.description =
         Some("Metrics as Gnocchi serves them, alarms as Aodh serves them, and what is our own.".to_owned());
     info.license = Some(License::new("Apache-2.0"));
-    OpenApiBuilder::new().info(info).paths(paths).components(Some(components)).build()
+    components.security_schemes.extend(schemes().map(|(name, scheme)| (name, RefOr::T(scheme))));
+    let none: [String; 0] = [];
+    let security = ["basic", "bearer", "token"].map(|name| SecurityRequirement::new(name, none.clone()));
+    OpenApiBuilder::new()
+        .info(info)
+        .paths(paths)
+        .components(Some(components))
+        .security(Some(security))
+        .build()
+}
+
+/// How clients say who they are.
+fn schemes() -> [(String, SecurityScheme); 3] {
+    let http = |scheme, about: &str| {
+        SecurityScheme::Http(HttpBuilder::new().scheme(scheme).description(Some(about)).build())
+    };
+    let token = "The same token, as OpenStack's clients send it";
+    let basic = "Name and password of an account; with auth_mode \"basic\" the password is ignored";
+    [
+        ("basic".to_owned(), http(HttpAuthScheme::Basic, basic)),
+        (
+            "bearer".to_owned(),
+            http(HttpAuthScheme::Bearer, "A token of an account, with auth_mode \"local\""),
+        ),
+        (
+            "token".to_owned(),
+            SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description("X-Auth-Token", token))),
+        ),
+    ]
 }
 
 /// The document as it is checked in and served.

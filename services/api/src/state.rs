@@ -1,20 +1,26 @@
 //! What every request handler has at hand.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
+use http::HeaderMap;
 use http::request::Parts;
-use nephos_identity::{Caller, Identity};
+use nephos_identity::{Caller, Identity, IdentityError, Rules};
 use nephos_index::Index;
 use nephos_metric_store::MetricStore;
 use nephos_model::Clock;
+use nephos_observe::http::Peer;
 use nephos_observe::{Health, Metrics};
 use nephos_timeseries::{AggregationMethod, ArchivePolicy};
+use tokio::sync::watch;
 
 use crate::aodh::AlarmOptions;
 use crate::failure::Failure;
 use crate::http::cors::Cors;
+use crate::limits::{LimitOptions, Limits};
+use crate::service::Problem;
 
 /// What an operator can set about the API.
 #[derive(Clone, Debug)]
@@ -37,6 +43,10 @@ pub struct ApiOptions {
     pub cors: Cors,
     /// What is said about alarms.
     pub alarms: AlarmOptions,
+    /// Who may do what; may change at any time.
+    pub rules: watch::Receiver<Arc<Rules>>,
+    /// How much a project may ask for and have.
+    pub limits: LimitOptions,
 }
 
 impl Default for ApiOptions {
@@ -54,6 +64,8 @@ impl Default for ApiOptions {
                 allowed_headers: Cors::DEFAULT_HEADERS.map(str::to_owned).to_vec(),
             },
             alarms: AlarmOptions::default(),
+            rules: watch::Sender::new(Rules::shipped()).subscribe(),
+            limits: LimitOptions::default(),
         }
     }
 }
@@ -73,8 +85,32 @@ pub struct ApiState {
     pub health: Health,
     /// What `/metrics` shows.
     pub metrics: Metrics,
+    /// What projects have used up.
+    pub limits: Limits,
     /// What an operator set.
     pub options: ApiOptions,
+}
+
+impl ApiState {
+    /// Who sends a request with these headers from `peer`. Every request that is about anything asks once: it counts
+    /// against the rate of the caller's project.
+    pub async fn caller(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Caller, Failure> {
+        let mut caller = self.identity.identify(headers, peer).await.map_err(|error| match error {
+            IdentityError::Missing
+            | IdentityError::Unreadable
+            | IdentityError::Wrong
+            | IdentityError::Untrusted => Failure::Unauthorized(self.identity.challenge()),
+            IdentityError::OtherProject => Problem::NothingToSee.into(),
+            IdentityError::Limited { wait } => {
+                Problem::Limited { reason: "Too many logins failed. Please retry later.".to_owned(), wait }
+                    .into()
+            }
+            IdentityError::Away => Failure::Away,
+        })?;
+        caller.rules = Arc::clone(&self.options.rules.borrow());
+        self.limits.request(&caller, self.clock.monotonic())?;
+        Ok(caller)
+    }
 }
 
 /// The caller of a request; a request without one is refused.
@@ -85,7 +121,6 @@ impl FromRequestParts<Arc<ApiState>> for Who {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<ApiState>) -> Result<Self, Failure> {
-        let identified = state.identity.identify(&parts.headers).await;
-        identified.map(Self).map_err(|_| Failure::Unauthorized(state.identity.challenge()))
+        state.caller(&parts.headers, Peer::of(&parts.extensions)).await.map(Self)
     }
 }

@@ -241,7 +241,7 @@ macro_rules! scenarios {
             $(#[tokio::test]
             async fn $name() {
                 let file = concat!(stringify!($folder), "/", stringify!($name), ".json");
-                play_file(file, Arc::new($identity)).await;
+                play_file(file, Arc::new(<$identity as Default>::default())).await;
             })*
         })*
 

@@ -202,6 +202,12 @@ pub(crate) fn remote_store(settings: &Settings, db: &Db) -> anyhow::Result<Arc<d
             client = client.add_root_certificate(certificate);
         }
     }
+    if let Some(own) = &settings.store.client_tls.identity {
+        let read =
+            |path| std::fs::read(path).with_context(|| format!("read {}", std::path::Path::display(path)));
+        let pem = [read(&own.certificate)?, read(&own.key)?].join(&b'\n');
+        client = client.identity(reqwest::Identity::from_pem(&pem).context("store certificate and key")?);
+    }
     let options = RemoteOptions::new(store_token(settings)?, u32::from(settings.store.shards));
     let lookup = Arc::new(LeaseLookup(leases(db)));
     Ok(Arc::new(RemoteStore::new(client.build().context("HTTP client")?, lookup, options)))

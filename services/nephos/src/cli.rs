@@ -90,6 +90,9 @@ pub(crate) enum Command {
         /// User for HTTP basic authentication
         #[arg(long, default_value = "admin")]
         user: String,
+        /// File with that user's password; - is standard input
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
         #[command(flatten)]
         output: Output,
     },
@@ -112,6 +115,12 @@ pub(crate) enum Command {
     /// Try pipelines
     #[command(subcommand)]
     Pipeline(PipelineCommand),
+    /// Manage users who log in with passwords and tokens, for `auth_mode = "local"`
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Show and try the rules that say who may do what
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Look at the metric store, check it, merge it, take data out, put data in, measure it
     #[command(subcommand)]
     Store(StoreCommand),
@@ -143,6 +152,161 @@ pub(crate) enum PipelineCommand {
         file: PathBuf,
         #[command(flatten)]
         output: Output,
+    },
+}
+
+/// Where a password comes from. Never from the command line, which everybody on the machine can see.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Password {
+    /// File whose first line is the password; - is standard input. Otherwise it is asked for
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Create a user
+    Add {
+        /// Name: what the user logs in with
+        name: String,
+        /// Role; may be given several times [default: member and reader]
+        #[arg(long = "role", value_name = "ROLE")]
+        roles: Vec<String>,
+        /// Project; may be given several times, the first is the default [default: one of the user's name]
+        #[arg(long = "project", value_name = "PROJECT")]
+        projects: Vec<String>,
+        /// Create it without a password: for programs that have tokens only
+        #[arg(long, conflicts_with = "password_file")]
+        no_password: bool,
+        #[command(flatten)]
+        password: Password,
+        #[command(flatten)]
+        output: UserOutput,
+    },
+    /// List users
+    List {
+        #[command(flatten)]
+        output: UserOutput,
+    },
+    /// Show one user and its tokens
+    Show {
+        /// Name
+        name: String,
+        #[command(flatten)]
+        output: UserOutput,
+    },
+    /// Change a password; tokens stay
+    SetPassword {
+        /// Name
+        name: String,
+        #[command(flatten)]
+        password: Password,
+    },
+    /// Change the roles: those given take the place of all
+    SetRoles {
+        /// Name
+        name: String,
+        /// Roles
+        #[arg(required = true)]
+        roles: Vec<String>,
+    },
+    /// Change the projects: those given take the place of all, the first is the default
+    SetProjects {
+        /// Name
+        name: String,
+        /// Projects
+        #[arg(required = true)]
+        projects: Vec<String>,
+    },
+    /// Refuse a user, and the user's tokens, from now on
+    Disable {
+        /// Name
+        name: String,
+    },
+    /// Accept a disabled user again
+    Enable {
+        /// Name
+        name: String,
+    },
+    /// Delete a user and the user's tokens; what the user created stays
+    Delete {
+        /// Name
+        name: String,
+    },
+    /// Manage tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Create a token and print it: it cannot be shown again
+    Create {
+        /// User it stands for
+        name: String,
+        /// What it is for
+        #[arg(long, value_name = "TEXT")]
+        label: Option<String>,
+        /// The one project it is good for [default: every project of the user]
+        #[arg(long, value_name = "PROJECT")]
+        project: Option<String>,
+        /// How long it is good for, such as 90d or 12h; "never" for ever
+        #[arg(long, value_name = "TIME", default_value = "90d")]
+        expires: String,
+        #[command(flatten)]
+        output: UserOutput,
+    },
+    /// List tokens, of one user or of all
+    List {
+        /// User
+        name: Option<String>,
+        #[command(flatten)]
+        output: UserOutput,
+    },
+    /// End a token
+    Revoke {
+        /// Its id, as `nephos user token list` shows it
+        id: uuid::Uuid,
+    },
+}
+
+/// How users are printed.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct UserOutput {
+    /// Print JSON for programs instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// List the rules in force: those of the policy file in the place of the shipped ones
+    List {
+        #[command(flatten)]
+        output: UserOutput,
+    },
+    /// Tell which actions a caller may do; fails if an action is named that is refused
+    Check {
+        /// Only this action, such as "delete metric"
+        #[arg(long, value_name = "NAME")]
+        rule: Option<String>,
+        /// Role of the caller; may be given several times
+        #[arg(long = "role", value_name = "ROLE")]
+        roles: Vec<String>,
+        /// User id of the caller
+        #[arg(long)]
+        user: Option<String>,
+        /// Project of the caller
+        #[arg(long)]
+        project: Option<String>,
+        /// Creator of what is acted on, as USER:PROJECT
+        #[arg(long, value_name = "CREATOR")]
+        target_creator: Option<String>,
+        /// Project of what is acted on
+        #[arg(long, value_name = "PROJECT")]
+        target_project: Option<String>,
+        #[command(flatten)]
+        output: UserOutput,
     },
 }
 

@@ -7,11 +7,13 @@ mod meters;
 mod migrate;
 mod pipeline_test;
 mod plain;
+mod policy;
 mod poll;
 mod restore;
 mod status;
 mod store;
 mod table;
+mod user;
 
 use std::process::ExitCode;
 
@@ -31,7 +33,10 @@ pub(crate) async fn run(common: &Common, command: Command) -> anyhow::Result<Exi
             version();
             Ok(ExitCode::SUCCESS)
         }
-        Command::Status { url, user, output } => status::run(&url, &user, output.format).await,
+        Command::Status { url, user, password_file, output } => {
+            let password = password_file.map(|file| user::read_password(&file)).transpose()?;
+            status::run(&url, &user, password.as_ref(), output.format).await
+        }
         Command::Meters { output } => with_configuration(common, |loaded| meters::run(loaded, output.format)),
         Command::Poll { once: _, meter, output } => {
             let Some(loaded) = setup::configuration(common, Mode::Embedded)? else {
@@ -42,6 +47,8 @@ pub(crate) async fn run(common: &Common, command: Command) -> anyhow::Result<Exi
         Command::Pipeline(PipelineCommand::Test { file, output }) => {
             with_configuration(common, |loaded| pipeline_test::run(loaded, &file, output.format))
         }
+        Command::User(command) => user::run(common, command).await,
+        Command::Policy(command) => with_configuration(common, |loaded| policy::run(loaded, command)),
         Command::Store(command) => store::run(common, command).await,
         Command::Backup { folder } => match setup::configuration(common, Mode::Embedded)? {
             Some(loaded) => backup::run(&loaded, &folder).await,

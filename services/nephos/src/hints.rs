@@ -2,7 +2,7 @@
 
 use nephos_config::Loaded;
 use nephos_config::polling::Schedule;
-use nephos_config::settings::Settings;
+use nephos_config::settings::{AuthMode, Settings};
 
 use crate::setup::tell;
 
@@ -35,6 +35,14 @@ fn text(settings: &Settings, loaded: &Loaded, url: &str, client: &str) -> String
     } else {
         text.push_str("  polls        nothing ([polling] enabled = false)\n");
     }
+    // Who logs in with a password is asked for it.
+    let (login, password) = match settings.api.auth_mode {
+        AuthMode::Local => {
+            text.push_str("  logs in      users that `nephos user add NAME` creates\n");
+            ("admin", ":PASSWORD")
+        }
+        _ => ("admin:", ""),
+    };
     let rule = format!(
         "{{\"metric\": \"cpu_util\", \"resource_id\": \"{host}\", \"resource_type\": \"host\", \
          \"aggregation_method\": \"mean\", \"granularity\": 10, \"comparison_operator\": \"gt\", \"threshold\": 90}}"
@@ -42,12 +50,12 @@ fn text(settings: &Settings, loaded: &Loaded, url: &str, client: &str) -> String
     text.push_str(&format!(
         "\nTry next, in another terminal:\n\n\
          1. this host's CPU utilisation in percent\n\
-         \n  curl -s -u admin: '{url}/v1/resource/generic/{host}/metric/cpu_util/measures?granularity=10'\n\
+         \n  curl -s -u {login} '{url}/v1/resource/generic/{host}/metric/cpu_util/measures?granularity=10'\n\
          \n2. the same with the gnocchi client\n\
-         \n  {client}gnocchi --os-auth-type gnocchi-basic --user admin --endpoint {url} \\\n    \
+         \n  {client}gnocchi --os-auth-type gnocchi-basic --user admin{password} --endpoint {url} \\\n    \
          measures show --resource-id {host} --granularity 10 cpu_util\n\
          \n3. an alarm that is logged here when the CPU is busy\n\
-         \n  curl -s -u admin: -H 'content-type: application/json' {url}/v2/alarms -d '{{\"name\": \"cpu busy\", \
+         \n  curl -s -u {login} -H 'content-type: application/json' {url}/v2/alarms -d '{{\"name\": \"cpu busy\", \
          \"type\": \"gnocchi_resources_threshold\",\n    \"gnocchi_resources_threshold_rule\": {rule},\n    \
          \"alarm_actions\": [\"log://\"], \"ok_actions\": [\"log://\"]}}'\n\n\
          Ctrl-C stops. `nephos --help` tells more.\n\n"

@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod databases;
 mod hints;
+mod identity;
 mod leases;
 mod lock;
 mod ports;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use nephos_alarm_evaluator::EvaluatorOptions;
 use nephos_config::{Loaded, PipelineFile, PollingFile, ResourcesFile};
+use nephos_identity::Rules;
 use nephos_observe::LogControl;
 use tokio::sync::watch;
 
@@ -14,6 +15,7 @@ pub(crate) struct Live {
     pub(crate) polling: watch::Sender<Arc<PollingFile>>,
     pub(crate) pipeline: watch::Sender<Arc<PipelineFile>>,
     pub(crate) resources: watch::Sender<Arc<ResourcesFile>>,
+    pub(crate) rules: watch::Sender<Arc<Rules>>,
     pub(crate) evaluator: watch::Sender<Arc<EvaluatorOptions>>,
     pub(crate) log: LogControl,
 }
@@ -36,6 +38,7 @@ impl Live {
             polling: watch::Sender::new(Arc::new(loaded.polling.clone())),
             pipeline: watch::Sender::new(Arc::new(loaded.pipeline.clone())),
             resources: watch::Sender::new(Arc::new(loaded.resources.clone())),
+            rules: watch::Sender::new(Arc::clone(&loaded.rules)),
             evaluator: watch::Sender::new(Arc::new(evaluator_options(loaded))),
             log,
         }
@@ -46,12 +49,13 @@ impl Live {
         self.polling.send_replace(Arc::new(loaded.polling.clone()));
         self.pipeline.send_replace(Arc::new(loaded.pipeline.clone()));
         self.resources.send_replace(Arc::new(loaded.resources.clone()));
+        self.rules.send_replace(Arc::clone(&loaded.rules));
         self.evaluator.send_replace(Arc::new(evaluator_options(loaded)));
         if let Err(error) = self.log.set_level(&loaded.settings.log.level) {
             tracing::warn!(%error, "the log level stays as it was");
         }
         tracing::info!(
-            "configuration reloaded: polling, pipelines, resource definitions, evaluator and log level"
+            "configuration reloaded: polling, pipelines, resource definitions, rules of access, evaluator and log level"
         );
     }
 }

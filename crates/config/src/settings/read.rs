@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::backends::{self, BUS, INDEX, STATE};
-use super::{Mode, ServerTls, Settings, services};
+use super::{Mode, ServerTls, Settings, api, services};
 use crate::env::Env;
 use crate::kind::{FilePath, Kind, quoted};
 use crate::ledger::Ledger;
@@ -20,10 +20,11 @@ pub(crate) fn read(ledger: &mut Ledger, tree: Map, mode: Mode, env: &dyn Env) ->
     let bus = backends::backend(ledger, &mut root, "bus", &BUS);
     let state = backends::backend(ledger, &mut root, "state", &STATE);
     let chosen = backends::choose(ledger, mode, &data_dir, (&index, &bus, &state));
-    let api = services::api(ledger, &mut root);
+    let api = api::api(ledger, &mut root);
     let settings = Settings {
         mode,
         store: services::store(ledger, &mut root, mode, &data_dir),
+        limits: api::limits(ledger, &mut root),
         cors: services::cors(ledger, &mut root),
         observe: services::observe(ledger, &mut root),
         polling: services::polling(ledger, &mut root, env),

@@ -12,10 +12,9 @@ use super::backends::{self, STORE};
 use super::read::{hidden_default, secret, server_tls};
 use super::s3;
 use super::{
-    ApiSettings, ArchivePolicySettings, AuthMode, CollectorSettings, CorsSettings, EvaluatorSettings,
-    HypervisorSettings, LogFormat, LogSettings, Mode, Namespace, NotificationSettings, NotifierSettings,
-    ObserveSettings, PipelineSettings, PollingSettings, PublisherSettings, RetentionSettings, SecretUrl,
-    Service, StoreSettings,
+    ArchivePolicySettings, CollectorSettings, CorsSettings, EvaluatorSettings, HypervisorSettings, LogFormat,
+    LogSettings, Mode, Namespace, NotificationSettings, NotifierSettings, ObserveSettings, PipelineSettings,
+    PollingSettings, PublisherSettings, RetentionSettings, SecretUrl, Service, StoreSettings,
 };
 use crate::env::Env;
 use crate::kind::{
@@ -29,74 +28,12 @@ use crate::source::Origin;
 /// What the originals sign with when nobody tells them a secret: good enough on one machine only.
 const BUILT_IN_SECRET: &str = "change this for valid signing";
 
-const fn loopback(port: u16) -> SocketAddr {
+pub(super) const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
 
-const fn integer<T>(min: T, max: T) -> Integer<T> {
+pub(super) const fn integer<T>(min: T, max: T) -> Integer<T> {
     Integer { min, max }
-}
-
-pub(super) fn api(ledger: &mut Ledger, root: &mut Section<'_>) -> ApiSettings {
-    let mut section = root.section(ledger, "api");
-    let listen = section.value(ledger, "listen", &Listen, loopback(8041));
-    let mut aodh = section.section(ledger, "aodh");
-    let auth_mode = section.value(
-        ledger,
-        "auth_mode",
-        &Word {
-            known: &[("basic", AuthMode::Basic), ("noauth", AuthMode::NoAuth)],
-            later: &["keystone", "local", "remoteuser"],
-        },
-        AuthMode::Basic,
-    );
-    let settings = ApiSettings {
-        listen,
-        auth_mode,
-        max_limit: section.value(ledger, "max_limit", &integer(1, 1_000_000), 1000),
-        allow_passwordless: section.value(ledger, "allow_passwordless", &Bool, false),
-        operation_timeout: section.value(
-            ledger,
-            "operation_timeout",
-            &Span::POSITIVE,
-            Duration::from_secs(10),
-        ),
-        enable_proxy_headers_parsing: section.value(ledger, "enable_proxy_headers_parsing", &Bool, false),
-        max_body: section.value(ledger, "max_body", &Size { min: 1024 }, 64 << 20),
-        tls: server_tls(ledger, &mut section),
-        aodh_listen: aodh.optional(ledger, "listen", &Listen),
-    };
-    section.later(ledger, &["panko"]);
-    if !settings.allow_passwordless {
-        refuse_beyond_loopback(ledger, &section, settings.listen, auth_mode);
-        if let Some(listen) = settings.aodh_listen {
-            refuse_beyond_loopback(ledger, &aodh, listen, auth_mode);
-        }
-    }
-    aodh.finish(ledger);
-    section.finish(ledger);
-    settings
-}
-
-/// Refuses to serve strangers without asking for a password.
-fn refuse_beyond_loopback(
-    ledger: &mut Ledger,
-    section: &Section<'_>,
-    listen: SocketAddr,
-    auth_mode: AuthMode,
-) {
-    if listen.ip().is_loopback() {
-        return;
-    }
-    let mode = match auth_mode {
-        AuthMode::Basic => "basic",
-        AuthMode::NoAuth => "noauth",
-    };
-    let message = format!(
-        "auth_mode {mode:?} checks no password, so anybody who reaches {listen} could do anything: listen on \
-         loopback, or set api.allow_passwordless = true"
-    );
-    ledger.problem(&section.origin("listen"), section.path_of("listen"), message);
 }
 
 pub(super) fn store(

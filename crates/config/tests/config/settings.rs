@@ -321,12 +321,12 @@ fn nothing_unguarded_is_served_beyond_loopback() {
         (
             Mode::Embedded,
             "[api]\nlisten = \"0.0.0.0:8041\"\n",
-            "nephos.toml:2:10: auth_mode \"basic\" checks no password, so anybody who reaches 0.0.0.0:8041 could do anything: listen on loopback, or set api.allow_passwordless = true (api.listen)",
+            "nephos.toml:2:10: auth_mode \"basic\" checks no password, so anybody who reaches 0.0.0.0:8041 could do anything: listen on loopback, set api.auth_mode = \"local\", or set api.allow_passwordless = true (api.listen)",
         ),
         (
             Mode::Embedded,
             "[api]\nauth_mode = \"noauth\"\n[api.aodh]\nlisten = \"[::]:8042\"\n",
-            "nephos.toml:4:10: auth_mode \"noauth\" checks no password, so anybody who reaches [::]:8042 could do anything: listen on loopback, or set api.allow_passwordless = true (api.aodh.listen)",
+            "nephos.toml:4:10: auth_mode \"noauth\" checks no password, so anybody who reaches [::]:8042 could do anything: listen on loopback, name the proxies in api.trusted_proxies, or set api.allow_passwordless = true (api.aodh.listen)",
         ),
         (Mode::Embedded, "[api]\nlisten = \"0.0.0.0:8041\"\nallow_passwordless = true\n", ""),
         (Mode::Embedded, "[api]\nlisten = \"[::1]:8041\"\n", ""),

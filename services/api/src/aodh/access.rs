@@ -10,7 +10,11 @@ use super::failure::AodhFailure;
 
 /// Refuses a caller that `rule` does not allow in their own project.
 pub(super) fn own_project(rule: Rule, caller: &Caller) -> Result<(), AodhFailure> {
-    let target = Target { creator: None, project_id: caller.project_id.as_deref() };
+    let target = Target {
+        project_id: caller.project_id.as_deref(),
+        user_id: caller.user_id.as_deref(),
+        ..Target::default()
+    };
     if allows(rule, caller, &target) { Ok(()) } else { Err(AodhFailure::forbidden()) }
 }
 
@@ -23,10 +27,19 @@ pub(super) fn visible(
     id: &str,
 ) -> Result<Alarm, AodhFailure> {
     let alarm = alarm
-        .filter(|alarm| caller.is_admin() || alarm.project_id == caller.project_id)
+        .filter(|alarm| is_unrestricted(caller) || alarm.project_id == caller.project_id)
         .ok_or_else(|| AodhFailure::no_alarm(id))?;
-    let target = Target { creator: None, project_id: alarm.project_id.as_deref() };
+    let target = Target {
+        project_id: alarm.project_id.as_deref(),
+        user_id: alarm.user_id.as_deref(),
+        ..Target::default()
+    };
     if allows(rule, caller, &target) { Ok(alarm) } else { Err(AodhFailure::forbidden()) }
+}
+
+/// Whether the caller acts on alarms of every project.
+pub(super) fn is_unrestricted(caller: &Caller) -> bool {
+    allows(Rule::Segregation, caller, &Target::default())
 }
 
 /// The filter that conditions on `GET /v2/alarms` mean for this caller.
@@ -36,11 +49,11 @@ pub(super) fn alarm_filter(caller: &Caller, conditions: &[Condition]) -> Result<
     for condition in conditions {
         apply(&mut filter, &mut all_projects, condition)?;
     }
-    if all_projects && !caller.is_admin() {
+    if all_projects && !allows(Rule::GetAlarmsAllProjects, caller, &Target::default()) {
         return Err(AodhFailure::forbidden());
     }
     if let Some(project) = &filter.project_id {
-        if !caller.is_admin() && Some(project) != caller.project_id.as_ref() {
+        if !is_unrestricted(caller) && Some(project) != caller.project_id.as_ref() {
             return Err(Fault::not_yours(format!("Not Authorized to access project {project}")).into());
         }
     } else if !all_projects {
@@ -95,6 +108,7 @@ mod tests {
             project_id: Some(project.into()),
             roles: roles.iter().map(|role| (*role).to_owned()).collect(),
             creator: Some(format!("u:{project}")),
+            ..Caller::default()
         }
     }
 

@@ -7,7 +7,7 @@ use nephos_index::IndexError;
 use nephos_wire::aodh::Fault;
 use serde_json::json;
 
-use crate::failure::Refusal;
+use crate::failure::{Failure, Refusal};
 
 /// What ends a request of the alarm API.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub(super) enum AodhFailure {
     Unauthorized(Option<&'static str>),
     /// The index is away.
     Unavailable,
+    /// Refused before it was about alarms.
+    Frame(Failure),
     /// Our own mistake; details are in the log only.
     Internal,
 }
@@ -47,6 +49,15 @@ impl AodhFailure {
     /// 501: the original has it, this version does not.
     pub(super) fn not_in_this_version(what: &str) -> Self {
         Self::Fault(Fault { status: 501, message: format!("{what} is not in this version") })
+    }
+}
+
+impl From<Failure> for AodhFailure {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Unauthorized(challenge) => Self::Unauthorized(challenge),
+            other => Self::Frame(other),
+        }
     }
 }
 
@@ -134,6 +145,8 @@ impl IntoResponse for AodhFailure {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
                 response
             }
+            // The frame around the request gives it its body.
+            Self::Frame(failure) => failure.into_response(),
             Self::Internal => object(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
         }
     }

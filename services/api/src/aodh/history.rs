@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use nephos_identity::policy;
+use nephos_identity::Rule;
 use nephos_index::ChangeFilter;
 use nephos_model::AlarmChange;
 use nephos_wire::aodh::Fault;
 use nephos_wire::aodh::query::{Condition, Paging};
 
+use super::access::is_unrestricted;
 use super::failure::AodhFailure;
 use super::service::{Service, page};
 
@@ -20,10 +21,10 @@ impl Service<'_> {
         conditions: &[Condition],
         paging: Paging,
     ) -> Result<Vec<AlarmChange>, AodhFailure> {
-        let alarm = self.one(id, policy::alarms::READ).await?;
+        let alarm = self.one(id, Rule::AlarmHistory).await?;
         let mut filter = filter(conditions)?;
         filter.alarm_id = Some(alarm.id);
-        if !self.caller.is_admin() {
+        if !is_unrestricted(self.caller) {
             let own = self.caller.project_id.as_ref();
             if let Some(other) = filter.project_id.as_ref().filter(|project| Some(*project) != own) {
                 return Err(Fault::not_yours(format!("Not Authorized to access project {other}")).into());

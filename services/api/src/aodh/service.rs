@@ -1,6 +1,6 @@
 //! What the alarm API does, without HTTP (alarms-api §5).
 
-use nephos_identity::{Caller, policy};
+use nephos_identity::{Caller, Rule};
 use nephos_index::{AlarmFilter, Index, Page, SortKey};
 use nephos_lang::cron::{CronError, CronSchedule, zone};
 use nephos_model::{Alarm, AlarmChange, AlarmId, AlarmRule, AlarmState, ChangeKind, Clock, Timestamp};
@@ -49,13 +49,13 @@ impl Service<'_> {
         conditions: &[Condition],
         paging: Paging,
     ) -> Result<Vec<Alarm>, AodhFailure> {
-        access::own_project(policy::alarms::READ, self.caller)?;
+        access::own_project(Rule::GetAlarms, self.caller)?;
         let filter = access::alarm_filter(self.caller, conditions)?;
         Ok(self.index.alarms(&filter, &page(paging)).await?)
     }
 
     /// The alarm of that id, if the caller may act on it as `rule` says.
-    pub(super) async fn one(&self, id: &str, rule: nephos_identity::Rule) -> Result<Alarm, AodhFailure> {
+    pub(super) async fn one(&self, id: &str, rule: Rule) -> Result<Alarm, AodhFailure> {
         let found = match id.parse::<AlarmId>() {
             Ok(parsed) => self.index.alarm(parsed).await?,
             Err(_) => None,
@@ -64,7 +64,7 @@ impl Service<'_> {
     }
 
     pub(super) async fn create(&self, body: &Value) -> Result<Alarm, AodhFailure> {
-        access::own_project(policy::alarms::WRITE, self.caller)?;
+        access::own_project(Rule::CreateAlarm, self.caller)?;
         let input = self.read(body)?;
         let user_id = self.owner(input.user_id.as_ref(), self.caller.user_id.as_ref(), "user")?;
         let project_id = self.owner(input.project_id.as_ref(), self.caller.project_id.as_ref(), "project")?;
@@ -87,9 +87,9 @@ impl Service<'_> {
     }
 
     pub(super) async fn replace(&self, id: &str, body: &Value) -> Result<Alarm, AodhFailure> {
-        let stored = self.one(id, policy::alarms::WRITE).await?;
+        let stored = self.one(id, Rule::ChangeAlarm).await?;
         let input = self.read(body)?;
-        let admin = self.caller.is_admin();
+        let admin = access::is_unrestricted(self.caller);
         let owner = |sent: &Option<String>, kept: &Option<String>| {
             sent.clone().filter(|_| admin).or_else(|| kept.clone())
         };
@@ -118,12 +118,12 @@ impl Service<'_> {
     }
 
     pub(super) async fn delete(&self, id: &str) -> Result<(), AodhFailure> {
-        let alarm = self.one(id, policy::alarms::WRITE).await?;
+        let alarm = self.one(id, Rule::DeleteAlarm).await?;
         Ok(self.index.delete_alarm(alarm.id).await?)
     }
 
     pub(super) async fn set_state(&self, id: &str, body: &Value) -> Result<AlarmState, AodhFailure> {
-        let stored = self.one(id, policy::alarms::WRITE).await?;
+        let stored = self.one(id, Rule::ChangeAlarmState).await?;
         let state = body.as_str().and_then(AlarmState::parse).ok_or_else(|| Fault::bad("state invalid"))?;
         let now = self.now();
         let alarm = Alarm { state, state_reason: MANUALLY.to_owned(), state_timestamp: now, ..stored };
@@ -137,7 +137,7 @@ impl Service<'_> {
 
     fn read(&self, body: &Value) -> Result<AlarmInput, AodhFailure> {
         let limits = AlarmLimits { max_actions: self.options.max_actions };
-        let input = AlarmInput::read(body, self.caller.is_admin(), limits, &check_constraint)?;
+        let input = AlarmInput::read(body, access::is_unrestricted(self.caller), limits, &check_constraint)?;
         let AlarmRule::ResourcesThreshold(rule) = &input.rule;
         if rule.aggregation_method.parse::<AggregationMethod>().is_err() {
             let known: Vec<String> = AggregationMethod::all().map(|method| format!("'{method}'")).collect();
@@ -159,7 +159,7 @@ impl Service<'_> {
         what: &str,
     ) -> Result<Option<String>, AodhFailure> {
         match sent {
-            Some(sent) if !self.caller.is_admin() && Some(sent) != own => {
+            Some(sent) if !access::is_unrestricted(self.caller) && Some(sent) != own => {
                 Err(Fault::not_yours(format!("Not Authorized to access {what} {sent}")).into())
             }
             Some(sent) => Ok(Some(sent.clone())),

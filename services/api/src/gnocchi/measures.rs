@@ -20,6 +20,7 @@ use super::GnocchiRoutes;
 use super::metrics::named;
 use crate::failure::Failure;
 use crate::http::{Args, Payload, Segments, reply};
+use crate::limits;
 use crate::routes::Doc;
 use crate::service::Problem;
 use crate::service::measures::{self, Query, Subject};
@@ -108,6 +109,7 @@ async fn take(
             payload.parse(move |bytes| parse(bytes, now)).await?
         }
     };
+    limits::demand_points(state, caller, posted.values.len())?;
     measures::post(state, subject, posted).await?;
     Ok(reply::accepted())
 }
@@ -137,7 +139,7 @@ async fn give(
     subject: &Subject,
     args: &Args,
 ) -> Result<Response, Failure> {
-    measures::demand_on(policy::GET_METRIC, caller, &subject.kind)?;
+    measures::demand_on(policy::GET_MEASURES, caller, &subject.kind)?;
     let query = query(args, state.clock.now())?;
     let resample = query.resample;
     let series = measures::read(state, subject, query).await?;

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use nephos_identity::Target;
-use nephos_identity::policy::metrics as policy;
+use nephos_identity::{Rule, Target};
 use utoipa::ToSchema;
 
 use super::views::PolicyView;
@@ -93,7 +92,8 @@ pub(super) fn add(routes: GnocchiRoutes) -> GnocchiRoutes {
         )
 }
 
-async fn list(State(state): State<Arc<ApiState>>, _: Who) -> Result<Response, Failure> {
+async fn list(State(state): State<Arc<ApiState>>, Who(caller): Who) -> Result<Response, Failure> {
+    demand(Rule::ListArchivePolicy, &caller, &Target::default())?;
     let policies = state.index.archive_policies().await?;
     reply::ok(&policies.iter().map(|policy| PolicyView::from(policy.as_ref())).collect::<Vec<_>>())
 }
@@ -104,7 +104,7 @@ async fn create(
     base: BaseUrl,
     payload: Payload,
 ) -> Result<Response, Failure> {
-    demand(policy::ADMINS_AND_SERVICES, &caller, &Target::default())?;
+    demand(Rule::CreateArchivePolicy, &caller, &Target::default())?;
     let spec = bodies::policy(&payload.json().await?)?;
     let policy = policies::create(&state, &spec).await?;
     reply::created(&base.location(&["v1", "archive_policy", &policy.name]), &PolicyView::from(&policy))
@@ -112,9 +112,10 @@ async fn create(
 
 async fn get(
     State(state): State<Arc<ApiState>>,
-    _: Who,
+    Who(caller): Who,
     Segments(name): Segments<String>,
 ) -> Result<Response, Failure> {
+    demand(Rule::GetArchivePolicy, &caller, &Target::default())?;
     let policy = policies::get(&state, &name).await?;
     reply::ok(&PolicyView::from(policy.as_ref()))
 }
@@ -126,7 +127,7 @@ async fn update(
     payload: Payload,
 ) -> Result<Response, Failure> {
     policies::get(&state, &name).await?;
-    demand(policy::ADMINS, &caller, &Target::default())?;
+    demand(Rule::UpdateArchivePolicy, &caller, &Target::default())?;
     let change = bodies::policy_change(&payload.json().await?)?;
     let policy = policies::update(&state, &name, &change).await?;
     reply::ok(&PolicyView::from(policy.as_ref()))
@@ -137,7 +138,7 @@ async fn delete(
     Who(caller): Who,
     Segments(name): Segments<String>,
 ) -> Result<Response, Failure> {
-    demand(policy::ADMINS, &caller, &Target::default())?;
+    demand(Rule::DeleteArchivePolicy, &caller, &Target::default())?;
     state.index.delete_archive_policy(&name).await?;
     Ok(reply::no_content())
 }

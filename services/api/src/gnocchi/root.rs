@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use http::header::LOCATION;
-use nephos_identity::policy::metrics as policy;
+use nephos_identity::Rule;
 use nephos_timeseries::AggregationMethod;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -176,7 +176,7 @@ async fn status(
     Who(caller): Who,
     args: Args,
 ) -> Result<Response, Failure> {
-    demand(policy::ADMINS, &caller, &Default::default())?;
+    demand(Rule::GetStatus, &caller, &Default::default())?;
     let details = args.flag_or("details", true)?;
     let figures = state.store.statistics().await?;
     let store = BTreeMap::from([

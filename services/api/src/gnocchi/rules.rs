@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use nephos_identity::Target;
-use nephos_identity::policy::metrics as policy;
+use nephos_identity::{Rule, Target};
 use utoipa::ToSchema;
 
 use super::views::RuleView;
@@ -65,7 +64,8 @@ pub(super) fn add(routes: GnocchiRoutes) -> GnocchiRoutes {
         )
 }
 
-async fn list(State(state): State<Arc<ApiState>>, _: Who) -> Result<Response, Failure> {
+async fn list(State(state): State<Arc<ApiState>>, Who(caller): Who) -> Result<Response, Failure> {
+    demand(Rule::ListArchivePolicyRule, &caller, &Target::default())?;
     let rules = state.index.rules().await?;
     reply::ok(&rules.iter().map(RuleView::from).collect::<Vec<_>>())
 }
@@ -76,7 +76,7 @@ async fn create(
     base: BaseUrl,
     payload: Payload,
 ) -> Result<Response, Failure> {
-    demand(policy::ADMINS, &caller, &Target::default())?;
+    demand(Rule::CreateArchivePolicyRule, &caller, &Target::default())?;
     let rule = bodies::rule(&payload.json().await?)?;
     policies::create_rule(&state, &rule).await?;
     reply::created(&base.location(&["v1", "archive_policy_rule", &rule.name]), &RuleView::from(&rule))
@@ -84,9 +84,10 @@ async fn create(
 
 async fn get(
     State(state): State<Arc<ApiState>>,
-    _: Who,
+    Who(caller): Who,
     Segments(name): Segments<String>,
 ) -> Result<Response, Failure> {
+    demand(Rule::GetArchivePolicyRule, &caller, &Target::default())?;
     reply::ok(&RuleView::from(&policies::rule(&state, &name).await?))
 }
 
@@ -97,7 +98,7 @@ async fn rename(
     payload: Payload,
 ) -> Result<Response, Failure> {
     policies::rule(&state, &name).await?;
-    demand(policy::ADMINS, &caller, &Target::default())?;
+    demand(Rule::UpdateArchivePolicyRule, &caller, &Target::default())?;
     let new_name = bodies::rule_name(&payload.json().await?)?;
     reply::ok(&RuleView::from(&policies::rename_rule(&state, &name, &new_name).await?))
 }
@@ -107,7 +108,7 @@ async fn delete(
     Who(caller): Who,
     Segments(name): Segments<String>,
 ) -> Result<Response, Failure> {
-    demand(policy::ADMINS, &caller, &Target::default())?;
+    demand(Rule::DeleteArchivePolicyRule, &caller, &Target::default())?;
     state.index.delete_rule(&name).await?;
     Ok(reply::no_content())
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use nephos_identity::Target;
-use nephos_identity::policy::metrics as policy;
+use nephos_identity::{Rule, Target};
 use utoipa::ToSchema;
 
 use super::views::{AttributeView, TypeView};
@@ -83,7 +82,8 @@ pub(super) fn add(routes: GnocchiRoutes) -> GnocchiRoutes {
         )
 }
 
-async fn list(State(state): State<Arc<ApiState>>, _: Who) -> Result<Response, Failure> {
+async fn list(State(state): State<Arc<ApiState>>, Who(caller): Who) -> Result<Response, Failure> {
+    demand(Rule::ListResourceType, &caller, &Target::default())?;
     let types = state.index.resource_types().await?;
     reply::ok(&types.iter().map(|resource_type| TypeView::from(resource_type.as_ref())).collect::<Vec<_>>())
 }
@@ -94,7 +94,7 @@ async fn create(
     base: BaseUrl,
     payload: Payload,
 ) -> Result<Response, Failure> {
-    demand(policy::ADMINS_AND_SERVICES, &caller, &Target::default())?;
+    demand(Rule::CreateResourceType, &caller, &Target::default())?;
     let resource_type = resource_bodies::new_type(&payload.json().await?)?;
     state.index.create_resource_type(&resource_type).await?;
     reply::created(
@@ -105,9 +105,10 @@ async fn create(
 
 async fn get(
     State(state): State<Arc<ApiState>>,
-    _: Who,
+    Who(caller): Who,
     Segments(name): Segments<String>,
 ) -> Result<Response, Failure> {
+    demand(Rule::GetResourceType, &caller, &Target::default())?;
     let resource_type = types::get(&state, &name).await?;
     reply::ok(&TypeView::from(resource_type.as_ref()))
 }
@@ -119,7 +120,7 @@ async fn patch(
     payload: Payload,
 ) -> Result<Response, Failure> {
     types::get(&state, &name).await?;
-    demand(policy::ADMINS_AND_SERVICES, &caller, &Target::default())?;
+    demand(Rule::UpdateResourceType, &caller, &Target::default())?;
     let changes = payload.json_of(JSON_PATCH).await?;
     let resource_type = types::patch(&state, &name, &changes).await?;
     reply::ok(&TypeView::from(resource_type.as_ref()))
@@ -131,7 +132,7 @@ async fn delete(
     Segments(name): Segments<String>,
 ) -> Result<Response, Failure> {
     types::get(&state, &name).await?;
-    demand(policy::ADMINS, &caller, &Target::default())?;
+    demand(Rule::DeleteResourceType, &caller, &Target::default())?;
     state.index.delete_resource_type(&name).await?;
     Ok(reply::no_content())
 }

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use nephos_identity::Caller;
 use nephos_identity::policy::metrics as rules;
+use nephos_identity::{Caller, Rule, Target};
 use nephos_index::{EnsureMetric, KnownMetrics};
 use nephos_metric_store::Batch;
 use nephos_model::{MetricId, ResourceId};
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::problem::demand;
 use super::{Problem, measures, resources, search};
+use crate::limits;
 use crate::state::ApiState;
 
 /// Measures of one metric that is named by its resource; what creates it if it is not there.
@@ -57,6 +58,7 @@ pub async fn by_metric(state: &ApiState, caller: &Caller, batch: ByMetric) -> Re
     let known = state.index.known_metrics(&ids).await?;
     demand_known(&ids, &known)?;
     measures::demand_posts(caller, &known)?;
+    limits::demand_points(state, caller, columns.values.len())?;
     // Nothing is left out here: all are known.
     let kinds = known.metrics.iter().filter_map(|kind| known.kinds.get((*kind)?));
     let runs: Vec<_> =
@@ -105,6 +107,7 @@ pub async fn by_resource(
         return Err(unknown_metrics(&absent));
     }
     measures::demand_posts(caller, &state.index.known_metrics(&found.ids).await?)?;
+    limits::demand_points(state, caller, batch.columns.values.len())?;
     create_absent(state, caller, absent, &mut found).await?;
     let known = state.index.known_metrics(&found.ids).await?;
     measures::demand_posts(caller, &known)?;
@@ -177,10 +180,13 @@ async fn create_absent(
             ranges.push(measures);
         }
     }
+    demand(Rule::CreateMetric, caller, &Target::default())?;
+    let room = limits::reserve(state, caller, wanted.len() as u64, 0).await?;
     let now = state.clock.now();
     let ensured = state.index.ensure(caller.creator.as_deref(), &[], &wanted, now).await?;
     for (ensured, range) in ensured.into_iter().zip(ranges) {
         found.push(ensured.map_err(Problem::in_body)?.metric.id, range);
     }
+    room.keep();
     Ok(())
 }

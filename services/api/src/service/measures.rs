@@ -68,7 +68,11 @@ pub async fn by_id(state: &ApiState, text: &str) -> Result<Subject, Problem> {
 
 /// `Forbidden` unless the caller may do what `rule` is about to metrics of this kind.
 pub fn demand_on(rule: Rule, caller: &Caller, kind: &MetricKind) -> Result<(), Problem> {
-    let target = Target { creator: kind.creator.as_deref(), project_id: kind.project_id.as_deref() };
+    let target = Target {
+        creator: kind.creator.as_deref(),
+        project_id: kind.project_id.as_deref(),
+        ..Target::default()
+    };
     if allows(rule, caller, &target) { Ok(()) } else { Err(Problem::Forbidden) }
 }
 

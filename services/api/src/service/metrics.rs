@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use nephos_identity::policy::metrics as rules;
-use nephos_identity::{Caller, Rule, Target, allows};
+use nephos_identity::policy::{created_by, metrics as rules};
+use nephos_identity::{Caller, Rule, Sight, Target, allows};
 use nephos_index::{Index, IndexError, MetricFilter, NewMetric, Page};
 use nephos_metric_store::{MetricStore, StoreError};
 use nephos_model::{Metric, MetricId, Resource, ResourceId};
@@ -14,8 +14,8 @@ use nephos_wire::gnocchi::parse_uuid;
 use super::Problem;
 use super::problem::demand;
 use crate::gnocchi::bodies::{MetricSpec, check_metric_name};
-use crate::instrument;
 use crate::state::ApiState;
+use crate::{instrument, limits};
 
 /// The metric that a path names by its UUID.
 pub async fn by_id(state: &ApiState, text: &str) -> Result<Metric, Problem> {
@@ -50,7 +50,7 @@ pub async fn demand_on(
     caller: &Caller,
     metric: &Metric,
 ) -> Result<(), Problem> {
-    let target = Target { creator: metric.creator.as_deref(), project_id: None };
+    let target = Target { creator: metric.creator.as_deref(), ..Target::default() };
     if allows(rule, caller, &target) {
         return Ok(());
     }
@@ -75,6 +75,7 @@ pub async fn policy_of(state: &ApiState, metric: &Metric) -> Result<Arc<ArchiveP
 
 /// Creates a metric. One on a resource needs the permission to change that resource.
 pub async fn create(state: &ApiState, caller: &Caller, spec: &MetricSpec) -> Result<Metric, Problem> {
+    demand(Rule::CreateMetric, caller, &Target::default())?;
     if let Some(name) = &spec.name {
         check_metric_name(name).map_err(|text| Problem::Bad(text.to_owned()))?;
     }
@@ -91,6 +92,7 @@ pub async fn create(state: &ApiState, caller: &Caller, spec: &MetricSpec) -> Res
         let resource = resource.ok_or_else(|| Problem::missing("Resource", resource_id))?;
         demand(rules::UPDATE_RESOURCE, caller, &super::resources::target_of(&resource))?;
     }
+    let room = limits::reserve(state, caller, 1, 0).await?;
     let metric = NewMetric {
         id: MetricId::random(),
         creator: caller.creator.clone(),
@@ -100,7 +102,10 @@ pub async fn create(state: &ApiState, caller: &Caller, spec: &MetricSpec) -> Res
         archive_policy_name: spec.archive_policy_name.clone(),
     };
     match state.index.create_metric(&metric).await {
-        Ok(metric) => Ok(metric),
+        Ok(metric) => {
+            room.keep();
+            Ok(metric)
+        }
         Err(IndexError::AlreadyExists { .. }) => Err(Problem::Detailed {
             missing: false,
             cause: "Named metric already exists",
@@ -118,12 +123,62 @@ pub async fn list(
     filter: MetricFilter,
     page: &Page,
 ) -> Result<Vec<Metric>, Problem> {
-    let visible_to = super::resources::restriction(state, caller)?;
-    // Of no project there is nothing.
-    if visible_to.as_deref() == Some("") {
-        return Ok(Vec::new());
+    let sight = super::resources::sight(state, Rule::ListMetric, caller)?;
+    if sight.all {
+        return Ok(state.index.metrics(&filter, page).await?);
     }
-    Ok(state.index.metrics(&MetricFilter { visible_to, ..filter }, page).await?)
+    let project = caller.project_id.as_deref().filter(|project| !project.is_empty());
+    let is_of_project =
+        caller.creator.as_deref().is_none_or(|creator| Some(created_by(creator).1) == project);
+    if sight.of_project && sight.created_in_project && is_of_project {
+        let visible_to = project.map(str::to_owned);
+        return Ok(state.index.metrics(&MetricFilter { visible_to, ..filter }, page).await?);
+    }
+    list_few(state, caller, sight, &filter, page.clone()).await
+}
+
+/// The same for rules and callers that the index knows nothing of: whatever there is, without what may not be seen.
+async fn list_few(
+    state: &ApiState,
+    caller: &Caller,
+    sight: Sight,
+    filter: &MetricFilter,
+    mut page: Page,
+) -> Result<Vec<Metric>, Problem> {
+    let limit = page.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let mut seen: Vec<Metric> = Vec::new();
+    loop {
+        let some = state.index.metrics(filter, &page).await?;
+        let last = some.len() < limit;
+        page.marker = some.last().map(|metric| metric.id.to_string());
+        seen.extend(visible(state, caller, sight, some).await?);
+        if last || seen.len() >= limit {
+            seen.truncate(limit);
+            return Ok(seen);
+        }
+    }
+}
+
+/// Those of some metrics that the caller may see. Their resources are looked up at once, and only where nothing else lets
+/// the caller see a metric.
+async fn visible(
+    state: &ApiState,
+    caller: &Caller,
+    sight: Sight,
+    some: Vec<Metric>,
+) -> Result<Vec<Metric>, Problem> {
+    let own = |metric: &Metric| super::resources::is_own(sight, caller, metric.creator.as_deref());
+    let asked = some.iter().filter(|metric| sight.of_project && !own(metric));
+    let resources =
+        super::search::resources_by_id(state, asked.filter_map(|metric| metric.resource_id)).await?;
+    let of_project = |metric: &Metric| {
+        let resource = metric.resource_id.and_then(|id| resources.get(&id));
+        resource.is_some_and(|resource| {
+            caller.project_id.is_some() && resource.project_id == caller.project_id
+                || super::resources::is_own(sight, caller, resource.creator.as_deref())
+        })
+    };
+    Ok(some.into_iter().filter(|metric| own(metric) || of_project(metric)).collect())
 }
 
 /// The policies by name: for lists of metrics.

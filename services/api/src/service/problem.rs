@@ -1,5 +1,7 @@
 //! Why a service function did not do what it was asked.
 
+use std::time::Duration;
+
 use nephos_identity::{Caller, Rule, Target, allows};
 use nephos_index::IndexError;
 use nephos_metric_store::StoreError;
@@ -15,6 +17,14 @@ pub enum Problem {
     /// The caller may see nothing of the list asked for.
     #[error("Insufficient privileges")]
     NothingToSee,
+    /// More than the caller's project may ask for or have.
+    #[error("{reason}")]
+    Limited {
+        /// What was too much.
+        reason: String,
+        /// When to try again.
+        wait: Duration,
+    },
     /// What the path names does not exist.
     #[error("{0}")]
     NotFound(String),

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use nephos_identity::{Caller, Rule, Target};
+use nephos_identity::policy::created_by;
+use nephos_identity::{Caller, Rule, Sight, Target};
 use nephos_index::{IndexError, NewResource, Page, ResourceMetrics, ResourceSearch, ResourceUpdate};
 use nephos_model::{Metric, Resource, ResourceId};
 use nephos_wire::gnocchi::{resource_id, time};
@@ -11,11 +12,16 @@ use serde_json::Value;
 use super::problem::demand;
 use super::{Problem, metrics, search, types};
 use crate::gnocchi::resource_bodies::{self, ResourceSpec};
+use crate::limits;
 use crate::state::ApiState;
 
 /// A resource as permissions see it.
 pub fn target_of(resource: &Resource) -> Target<'_> {
-    Target { creator: resource.creator.as_deref(), project_id: resource.project_id.as_deref() }
+    Target {
+        creator: resource.creator.as_deref(),
+        project_id: resource.project_id.as_deref(),
+        user_id: resource.user_id.as_deref(),
+    }
 }
 
 /// The id of the resource that `caller` calls `text` in a path.
@@ -23,12 +29,22 @@ pub fn id_of(caller: &Caller, text: &str) -> Result<ResourceId, Problem> {
     resource_id(text, caller.creator.as_deref()).map_err(|_| Problem::missing("Resource", text))
 }
 
-/// The one project whose objects the caller may list; `None` where lists are not restricted.
-pub fn restriction(state: &ApiState, caller: &Caller) -> Result<Option<String>, Problem> {
-    if !state.identity.filters_lists() || caller.is_admin() {
-        return Ok(None);
+/// What of a list the caller may see; `NothingToSee` if that is nothing.
+pub fn sight(state: &ApiState, rule: Rule, caller: &Caller) -> Result<Sight, Problem> {
+    let sight = Sight::of(rule, caller);
+    if sight.is_nothing() {
+        return Err(Problem::NothingToSee);
     }
-    caller.project_id.clone().map(Some).ok_or(Problem::NothingToSee)
+    Ok(if state.identity.filters_lists() { sight } else { Sight::ALL })
+}
+
+/// Whether the caller may see what has this creator string, for that alone.
+pub fn is_own(sight: Sight, caller: &Caller, creator: Option<&str>) -> bool {
+    let Some(creator) = creator else { return false };
+    let project = caller.project_id.as_deref().filter(|project| !project.is_empty());
+    sight.all
+        || sight.created_in_project && project.is_some_and(|project| created_by(creator).1 == project)
+        || sight.created && caller.creator.as_deref() == Some(creator)
 }
 
 /// A resource that the caller may do to what `rule` is about.
@@ -54,6 +70,7 @@ pub async fn create(
     body: &Value,
 ) -> Result<Resource, Problem> {
     let resource_type = types::active(state, type_name).await?;
+    demand(Rule::CreateResource, caller, &Target::default())?;
     let now = state.clock.now().to_micros_precision();
     let creator = caller.creator.as_deref();
     let (id, original_resource_id, spec) = resource_bodies::new_resource(body, &resource_type, creator, now)?;
@@ -70,7 +87,10 @@ pub async fn create(
         metrics: spec.metrics.unwrap_or_default(),
         now,
     };
-    state.index.create_resource(&resource).await.map_err(Problem::in_body)
+    let room = limits::reserve(state, caller, limits::new_metrics(&resource.metrics), 1).await?;
+    let created = state.index.create_resource(&resource).await.map_err(Problem::in_body)?;
+    room.keep();
+    Ok(created)
 }
 
 /// Changes a resource as a body says; `{}` changes nothing.
@@ -97,7 +117,12 @@ pub async fn update(
         now,
     };
     let ends = update.ended_at.flatten().or(resource.ended_at);
+    let new = update.metrics.as_ref().map_or(0, limits::new_metrics);
+    let room = limits::reserve(state, caller, new, 0).await?;
     let updated = state.index.update_resource(type_name, resource.id, &update).await;
+    if updated.is_ok() {
+        room.keep();
+    }
     updated.map_err(|error| match error {
         IndexError::StartAfterEnd => Problem::Bad(format!(
             "Value {} for attribute ended_at on resource type {type_name} is invalid",
@@ -116,6 +141,7 @@ pub async fn add_metrics(
     id: ResourceId,
     new: BTreeMap<String, ResourceMetrics>,
 ) -> Result<Vec<Metric>, Problem> {
+    let room = limits::reserve(state, caller, limits::new_metrics(&new), 0).await?;
     let update = ResourceUpdate {
         metrics: Some(new),
         append_metrics: true,
@@ -127,6 +153,7 @@ pub async fn add_metrics(
         IndexError::NotFound { what: "resource", id } => Problem::missing("Resource", id),
         other => Problem::in_body(other),
     })?;
+    room.keep();
     metrics_of(state, id).await
 }
 
@@ -145,15 +172,14 @@ pub async fn list(
     page: &Page,
 ) -> Result<Vec<Resource>, Problem> {
     types::get(state, type_name).await?;
-    match restriction(state, caller)? {
-        None => Ok(state.index.resources(type_name, history, page).await?),
-        Some(project) => {
-            let filter = Some(search::of_project(&project));
-            let now = state.clock.now();
-            let search = ResourceSearch { resource_type: type_name.to_owned(), history, filter, now };
-            Ok(state.index.search_resources(&search, page).await?)
-        }
+    let sight = sight(state, Rule::ListResource, caller)?;
+    if sight.all {
+        return Ok(state.index.resources(type_name, history, page).await?);
     }
+    let filter = Some(search::seen(sight, caller));
+    let now = state.clock.now();
+    let search = ResourceSearch { resource_type: type_name.to_owned(), history, filter, now };
+    Ok(state.index.search_resources(&search, page).await?)
 }
 
 /// The marker of a resource in a listing.

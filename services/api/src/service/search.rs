@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use nephos_identity::Caller;
-use nephos_identity::policy::metrics as rules;
+use nephos_identity::policy::{created_by, metrics as rules};
+use nephos_identity::{Caller, Rule, Sight};
 use nephos_index::{Filter, MetricFilter, Page, ResourceSearch};
 use nephos_lang::predicate::Predicate;
 use nephos_metric_store::{Series, SeriesRequest};
@@ -16,10 +16,22 @@ use super::measures::Subject;
 use super::{Problem, measures, metrics, resources};
 use crate::state::ApiState;
 
-/// What belongs to a project, or was created by somebody of it.
-pub fn of_project(project: &str) -> Filter {
-    let created = Filter::equals("created_by_project_id", project);
-    Filter::Any(vec![Filter::equals("project_id", project), created])
+/// What the caller may see of what has an owner.
+pub fn seen(sight: Sight, caller: &Caller) -> Filter {
+    let project = caller.project_id.as_deref().filter(|project| !project.is_empty());
+    let mut alternatives = Vec::new();
+    if let Some(project) = project {
+        let owned = Filter::equals("project_id", project);
+        let created = Filter::equals("created_by_project_id", project);
+        alternatives.extend(sight.of_project.then_some(owned));
+        alternatives.extend(sight.created_in_project.then_some(created));
+    }
+    if let Some(creator) = caller.creator.as_deref() {
+        // Where the project sees it, nothing more is to be asked.
+        let by_project = sight.created_in_project && project == Some(created_by(creator).1);
+        alternatives.extend((sight.created && !by_project).then(|| Filter::equals("creator", creator)));
+    }
+    Filter::Any(alternatives)
 }
 
 /// The resources of a type that fit `filter` and that the caller may find.
@@ -30,14 +42,8 @@ pub fn visible(
     history: bool,
     filter: Option<Filter>,
 ) -> Result<ResourceSearch, Problem> {
-    let restriction = match resources::restriction(state, caller)? {
-        Some(project) if !caller.has_role("service") => Some(of_project(&project)),
-        _ => None,
-    };
-    let filter = match restriction {
-        Some(restriction) => Some(restriction.and(filter)),
-        None => filter,
-    };
+    let sight = resources::sight(state, Rule::SearchResource, caller)?;
+    let filter = if sight.all { filter } else { Some(seen(sight, caller).and(filter)) };
     Ok(ResourceSearch { resource_type: type_name.to_owned(), history, filter, now: state.clock.now() })
 }
 
@@ -61,21 +67,17 @@ pub async fn delete(
     type_name: &str,
     filter: Filter,
 ) -> Result<u64, Problem> {
-    let filter = if caller.is_admin() { filter } else { created_by(caller)?.and(Some(filter)) };
+    // Whoever lists see: nobody deletes what is not theirs.
+    let sight = Sight::of(Rule::DeleteResources, caller);
+    if sight.is_nothing() {
+        return Err(Problem::Forbidden);
+    }
+    let filter = if sight.all { filter } else { seen(sight, caller).and(Some(filter)) };
     let (resource_type, now) = (type_name.to_owned(), state.clock.now());
     let search = ResourceSearch { resource_type, history: false, filter: Some(filter), now };
     let (deleted, gone) = state.index.delete_resources(&search).await?;
     metrics::forget(state, &gone).await;
     Ok(deleted)
-}
-
-/// What the caller, or somebody of the caller's project, has created.
-fn created_by(caller: &Caller) -> Result<Filter, Problem> {
-    let own = caller.creator.as_deref().map(|creator| Filter::equals("creator", creator));
-    let project = caller.project_id.as_deref().filter(|project| !project.is_empty());
-    let of_project = project.map(|project| Filter::equals("created_by_project_id", project));
-    let alternatives: Vec<_> = own.into_iter().chain(of_project).collect();
-    if alternatives.is_empty() { Err(Problem::Forbidden) } else { Ok(Filter::Any(alternatives)) }
 }
 
 /// The resources of these ids.

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::table::table;
@@ -11,7 +12,12 @@ use crate::cli::Format;
 use crate::setup::say;
 
 /// Prints readiness by dependency and the figures of the store; fails when it is not ready.
-pub(super) async fn run(url: &str, user: &str, format: Format) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(
+    url: &str,
+    user: &str,
+    password: Option<&SecretString>,
+    format: Format,
+) -> anyhow::Result<ExitCode> {
     let url = url.trim_end_matches('/');
     let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
     let answer =
@@ -20,7 +26,7 @@ pub(super) async fn run(url: &str, user: &str, format: Format) -> anyhow::Result
     let readiness: Value = serde_json::from_str(&answer.text().await?).context("/readyz gave no JSON")?;
     let status = client
         .get(format!("{url}/v1/status"))
-        .basic_auth(user, Some(""))
+        .basic_auth(user, Some(password.map_or("", |password| password.expose_secret())))
         .header("accept", "application/json")
         .send()
         .await?;

@@ -8,21 +8,23 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use nephos_alarm_evaluator::EvaluatorParts;
 use nephos_alarm_notifier::{HttpNotifier, HttpOptions, NotifierParts, Notifiers};
-use nephos_api::{AlarmOptions, ApiOptions, ApiParts};
+use nephos_api::{ApiOptions, ApiParts};
 use nephos_bus::Bus;
 use nephos_collector::CollectorParts;
 use nephos_collector::ownership::{Ownership, OwnershipParts, Pace};
 use nephos_config::Loaded;
-use nephos_config::settings::{AuthMode, Mode, Service, Settings};
-use nephos_identity::{Basic, Identity, NoAuth};
+use nephos_config::settings::{Mode, Service, Settings};
+use nephos_identity::Rules;
 use nephos_metric_store::{Limits, LocalStore, MetricStore, StoreOptions};
 use nephos_notification_agent::NotificationParts;
 use nephos_observe::{Metrics, Shutdown};
 use nephos_polling_agent::{AgentSettings, FirstRun, PollingParts};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::serving::{Endpoint, Serving, spawn};
 use crate::adapters::{self, Base, OpenIndex};
+use crate::identity;
 use crate::reload::Live;
 
 /// How often deleted metrics are removed for good, and old state is forgotten.
@@ -162,7 +164,16 @@ impl Stages {
         if let Some(endpoint) = api {
             starting.trigger();
             starting.drained().await;
-            run.api(base, settings, endpoint, aodh, needed(&open)?, needed_store(&store)?, metrics)?;
+            run.api(
+                base,
+                settings,
+                endpoint,
+                aodh,
+                needed(&open)?,
+                needed_store(&store)?,
+                metrics,
+                live.rules.subscribe(),
+            )?;
         }
         // Started from the last to the first, so that nobody sends to somebody who is not there yet; ended from the
         // first to the last.
@@ -261,11 +272,9 @@ impl Stages {
         index: Arc<dyn nephos_index::Index>,
         store: Arc<dyn MetricStore>,
         metrics: Metrics,
+        rules: watch::Receiver<Arc<Rules>>,
     ) -> anyhow::Result<()> {
-        let identity: Arc<dyn Identity> = match settings.api.auth_mode {
-            AuthMode::Basic => Arc::new(Basic),
-            AuthMode::NoAuth => Arc::new(NoAuth),
-        };
+        let identity = identity::of(settings, &index, &base.clock)?;
         let janitor = (Arc::clone(&index), Arc::clone(&store));
         let parts = ApiParts {
             listener: endpoint.listener,
@@ -277,7 +286,7 @@ impl Stages {
             health: base.health.clone(),
             metrics,
             aodh: aodh.map(|endpoint| endpoint.listener),
-            options: api_options(settings)?,
+            options: ApiOptions { rules, ..identity::api_options(settings)? },
         };
         self.add(base, "api", |until| async move { Ok(nephos_api::run(parts, until).await?) });
         base.shutdown.spawn(housekeeping(
@@ -391,22 +400,4 @@ fn notifier(
         clock: Arc::clone(&base.clock),
         health: base.health.clone(),
     })
-}
-
-fn api_options(settings: &Settings) -> anyhow::Result<ApiOptions> {
-    let mut options = ApiOptions {
-        max_limit: u64::from(settings.api.max_limit),
-        max_body: usize::try_from(settings.api.max_body).context("api.max_body")?,
-        proxy_headers: settings.api.enable_proxy_headers_parsing,
-        default_aggregation_methods: settings.archive_policy.default_aggregation_methods.clone(),
-        alarms: AlarmOptions {
-            record_history: settings.evaluator.record_history,
-            max_actions: settings.evaluator.alarm_max_actions,
-            user_quota: settings.evaluator.user_alarm_quota,
-            project_quota: settings.evaluator.project_alarm_quota,
-        },
-        ..ApiOptions::default()
-    };
-    options.cors.allowed_origins.clone_from(&settings.cors.allowed_origin);
-    Ok(options)
 }

@@ -15,6 +15,7 @@ use crate::contract::{MetricStore, SeriesRequest, StoreError};
 use crate::options::StoreOptions;
 use crate::store::LocalStore;
 
+mod scale;
 pub mod workload;
 
 use workload::{INTERVAL, Instance, METERS, START};
@@ -26,9 +27,39 @@ const BULK: usize = 240;
 /// Requests under way at a time.
 const IN_FLIGHT: usize = 2;
 
+/// A part of the benchmark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Points as polling sends them, and reads of them.
+    Live,
+    /// Reads of buckets of five minutes.
+    Coarse,
+    /// Many points of a metric at a time, and reads of long series.
+    Bulk,
+    /// One point a second under one method and under eight.
+    Seconds,
+    /// Points as polling sends them under the policy medium: what a point and a metric cost where there are many.
+    Scale,
+}
+
+impl Part {
+    /// All parts and their names.
+    pub const ALL: [(&str, Self); 5] = [
+        ("live", Self::Live),
+        ("coarse", Self::Coarse),
+        ("bulk", Self::Bulk),
+        ("seconds", Self::Seconds),
+        ("scale", Self::Scale),
+    ];
+    /// Those that belong to the table.
+    pub const TABLE: [Self; 4] = [Self::Live, Self::Coarse, Self::Bulk, Self::Seconds];
+}
+
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct BenchOptions {
+    /// Which parts, in this order.
+    pub parts: Vec<Part>,
     /// Where the store is made; must not hold one. Left for the caller to remove.
     pub folder: PathBuf,
     /// Instances of 20 meters each.
@@ -130,10 +161,16 @@ struct Bench<'a> {
 /// What the store answered.
 pub async fn run(options: &BenchOptions, tell: &mut dyn FnMut(&Figure)) -> Result<(), StoreError> {
     let mut bench = Bench { options, tell };
-    bench.live().await?;
-    bench.five_minutes().await?;
-    bench.bulk().await?;
-    bench.one_second().await
+    for part in &options.parts {
+        match part {
+            Part::Live => bench.live().await?,
+            Part::Coarse => bench.five_minutes().await?,
+            Part::Bulk => bench.bulk().await?,
+            Part::Seconds => bench.one_second().await?,
+            Part::Scale => scale::scale(&mut bench).await?,
+        }
+    }
+    Ok(())
 }
 
 impl Bench<'_> {

@@ -27,8 +27,18 @@ enum Written {
 
 /// A metric as the head had it at one moment.
 enum Copied {
-    Deleted { commit: u64 },
-    Live(Box<MetricState>),
+    Deleted {
+        commit: u64,
+    },
+    /// At this place of the copies.
+    Live(usize),
+}
+
+/// Metrics as the head had them, in memory that serves again and again.
+#[derive(Default)]
+struct Copies {
+    states: Vec<MetricState>,
+    metrics: Vec<(MetricId, Copied)>,
 }
 
 /// Writes a segment and forgets the log files before `log_from`.
@@ -72,13 +82,15 @@ pub(crate) fn checkpoint(shard: &Shard, log_from: LogKey, clock: &dyn Clock) -> 
 fn write_segment(shard: &Shard, name: &str, changed: &[MetricId]) -> Result<(u64, Vec<Written>), StoreError> {
     let mut writer = SegmentWriter::create(&shard.disk, shard.number, name)?;
     let mut written = Vec::with_capacity(changed.len());
-    let mut packer = Packer::default();
+    let (mut packer, mut copies) = (Packer::default(), Copies::default());
     for ids in changed.chunks(BATCH) {
         if shard.is_closing() {
             return Err(StoreError::Closed);
         }
-        for (metric, copy) in copies(shard, ids) {
-            written.push(write_one(shard, &mut writer, metric, copy, &mut packer)?);
+        copies.take(shard, ids);
+        let Copies { states, metrics } = &mut copies;
+        for (metric, copy) in metrics {
+            written.push(write_one(shard, &mut writer, (*metric, copy), states, &mut packer)?);
         }
     }
     Ok((writer.finish()?, written))
@@ -96,31 +108,44 @@ fn changed_metrics(shard: &Shard) -> Vec<MetricId> {
     ids
 }
 
-fn copies(shard: &Shard, ids: &[MetricId]) -> Vec<(MetricId, Copied)> {
-    let head = shard.head();
-    ids.iter()
-        .filter_map(|metric| match (head.metrics.get(*metric), head.deleted.get(metric)) {
-            (Some(state), _) => Some((*metric, Copied::Live(Box::new(state.clone())))),
-            (None, Some(commit)) => Some((*metric, Copied::Deleted { commit: *commit })),
-            (None, None) => None,
-        })
-        .collect()
+impl Copies {
+    /// Copies these metrics in place of those it has.
+    fn take(&mut self, shard: &Shard, ids: &[MetricId]) {
+        let head = shard.head();
+        self.metrics.clear();
+        let mut used = 0;
+        for metric in ids {
+            match (head.metrics.get(*metric), head.deleted.get(metric)) {
+                (Some(state), _) => {
+                    match self.states.get_mut(used) {
+                        Some(copy) => copy.copy(state),
+                        None => self.states.push(state.clone()),
+                    }
+                    self.metrics.push((*metric, Copied::Live(used)));
+                    used += 1;
+                }
+                (None, Some(commit)) => self.metrics.push((*metric, Copied::Deleted { commit: *commit })),
+                (None, None) => {}
+            }
+        }
+    }
 }
 
 fn write_one(
     shard: &Shard,
     writer: &mut SegmentWriter,
-    metric: MetricId,
-    copy: Copied,
+    (metric, copy): (MetricId, &Copied),
+    states: &mut [MetricState],
     packer: &mut Packer,
 ) -> Result<Written, StoreError> {
     match copy {
         Copied::Deleted { commit } => {
-            writer.push(metric, commit, None)?;
-            Ok(Written::Deleted { metric, commit })
+            writer.push(metric, *commit, None)?;
+            Ok(Written::Deleted { metric, commit: *commit })
         }
-        Copied::Live(mut state) => {
-            let content = packer.seal(&mut state);
+        Copied::Live(at) => {
+            let state = &mut states[*at];
+            let content = packer.seal(state);
             let content = content.map_err(|error| unpackable(&shard.disk.describe(""), error))?;
             writer.push(metric, state.commit, Some(&content))?;
             let MetricState { commit, born_after, sealed, .. } = *state;
@@ -148,7 +173,8 @@ fn settle(shard: &Shard, written: &[Written]) {
                 if let Some(state) = head.metrics.get_mut(*metric).filter(same_life) {
                     state.stored = *commit;
                     if state.sealed < *sealed {
-                        state.seal(*sealed);
+                        let gone = state.seal(*sealed);
+                        state.shrink(gone);
                     }
                 }
             }
@@ -188,11 +214,14 @@ mod tests {
         let metric = MetricId::random();
         shard.head_mut().append(1, &run(metric, [0, 60, 120]));
         let mut writer = SegmentWriter::create(&shard.disk, 0, "segment-x.nseg").unwrap();
-        let copied = copies(&shard, &[metric]);
+        let mut copies = Copies::default();
+        copies.take(&shard, &[metric]);
         change(&mut shard.head_mut(), metric);
         let mut packer = Packer::default();
-        let mut write = |(metric, copy)| write_one(&shard, &mut writer, metric, copy, &mut packer).unwrap();
-        let written: Vec<_> = copied.into_iter().map(&mut write).collect();
+        let Copies { states, metrics } = &mut copies;
+        let (metric, copy) = &metrics[0];
+        let written = [write_one(&shard, &mut writer, (*metric, copy), states, &mut packer).unwrap()];
+        let metric = *metric;
         settle(&shard, &written);
         (folder, shard, metric)
     }

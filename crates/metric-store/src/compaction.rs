@@ -13,12 +13,16 @@ use nephos_timeseries::{BucketColumns, decode_columns};
 
 use crate::contract::StoreError;
 use crate::instrument;
+use crate::manifest::Live;
 use crate::pack::{CHUNK_ROWS, Packer, unpackable};
 use crate::segment::{Block, ChunkRef, Content, Entry, PackedChunk, Segment, SegmentWriter};
 use crate::shard::Shard;
 
 /// So many neighbours of about one size are merged.
 const FAN_IN: usize = 4;
+/// So many chunks of a metric stay apart until they have so many rows together: joining costs more than reading them.
+const FEW_CHUNKS: usize = 8;
+const WORTH_JOINING: u64 = 1_024;
 /// Segments up to this size count as equally small.
 const SMALLEST: u64 = 1 << 20;
 
@@ -75,7 +79,7 @@ fn merge(
     range: Range<usize>,
     full: bool,
     clock: &dyn Clock,
-) -> Result<(), StoreError> {
+) -> Result<u64, StoreError> {
     let start = clock.monotonic();
     let sources = segments.get(range.clone()).unwrap_or_default();
     let mut live = shard.live();
@@ -85,7 +89,8 @@ fn merge(
     let name = live.next_segment();
     let mut writer = SegmentWriter::create(&shard.disk, shard.number, &name)?;
     let (oldest, cursors) = (range.start == 0, Vec::with_capacity(sources.len()));
-    let mut merger = Merger { shard, oldest, full, packer: Packer::default(), cursors };
+    let newer = segments.get(range.end..).unwrap_or_default();
+    let mut merger = Merger { shard, oldest, newer, full, packer: Packer::default(), cursors };
     for segment in sources {
         merger.cursors.push((segment, segment.entries(&shard.damage).peekable()));
     }
@@ -98,25 +103,71 @@ fn merge(
     drop(merger);
     if sources.iter().any(|segment| segment.is_broken()) {
         // Found just now: the next round goes around it.
-        return Ok(());
+        return Ok(0);
     }
+    if writer.metrics() == 0 {
+        replace(shard, &mut live, segments, range, None)?;
+        return Ok(0);
+    }
+    let size = writer.finish()?;
+    instrument::segment_written("compaction", size, clock.monotonic().saturating_sub(start));
+    let merged = Segment::open(Arc::clone(&shard.disk), shard.number, &name, &shard.damage)?;
+    replace(shard, &mut live, segments, range, Some(Arc::new(merged)))?;
+    Ok(size)
+}
+
+/// Granularities of a metric that lives, and the oldest bucket of each that is still kept. `None` if it was deleted
+/// since this was written: a newer segment or the log says so.
+pub(crate) fn kept_from(shard: &Shard, newest: &Entry) -> Option<Vec<(Granularity, Timestamp)>> {
+    let head = shard.head();
+    let state = head.metrics.get(newest.metric)?;
+    // Born again since: this is the former life.
+    if newest.commit <= state.born_after {
+        return None;
+    }
+    let items = state.policy.definition.iter();
+    Some(items.map(|item| (item.granularity, state.first_kept(item))).collect())
+}
+
+/// Writes one segment again without what is dead in it. Returns its new size.
+pub(crate) fn rewrite(
+    shard: &Shard,
+    segments: &[Arc<Segment>],
+    at: usize,
+    clock: &dyn Clock,
+) -> Result<u64, StoreError> {
+    merge(shard, segments, at..at + 1, false, clock)
+}
+
+/// Takes a segment out in which nothing is alive.
+pub(crate) fn drop_whole(shard: &Shard, segments: &[Arc<Segment>], at: usize) -> Result<(), StoreError> {
+    let mut live = shard.live();
+    if shard.is_closing() {
+        return Err(StoreError::Closed);
+    }
+    replace(shard, &mut live, segments, at..at + 1, None)
+}
+
+/// Puts what was made of some segments in their place.
+fn replace(
+    shard: &Shard,
+    live: &mut Live,
+    segments: &[Arc<Segment>],
+    range: Range<usize>,
+    made: Option<Arc<Segment>>,
+) -> Result<(), StoreError> {
+    let sources = segments.get(range.clone()).unwrap_or_default();
     let mut next = live.now().clone();
     // A segment that could not be opened keeps its place in the manifest.
     let gone = |name: &String| sources.iter().any(|segment| segment.name == *name);
     let at = next.segments.iter().position(gone).unwrap_or(0);
     next.segments.retain(|name| !gone(name));
-    let merged = if writer.metrics() == 0 {
-        None
-    } else {
-        let size = writer.finish()?;
-        instrument::segment_written("compaction", size, clock.monotonic().saturating_sub(start));
-        next.segments.insert(at.min(next.segments.len()), name.clone());
-        let disk = Arc::clone(&shard.disk);
-        Some(Arc::new(Segment::open(disk, shard.number, &name, &shard.damage)?))
-    };
+    if let Some(made) = &made {
+        next.segments.insert(at.min(next.segments.len()), made.name.clone());
+    }
     live.replace(next)?;
     let mut current = segments.to_vec();
-    current.splice(range, merged);
+    current.splice(range, made);
     shard.set_segments(current);
     sources.iter().for_each(|segment| segment.doom());
     Ok(())
@@ -127,6 +178,8 @@ struct Merger<'a, I: Iterator<Item = Entry>> {
     shard: &'a Shard,
     /// Whether no older segment is left out.
     oldest: bool,
+    /// Segments behind those that are merged.
+    newer: &'a [Arc<Segment>],
     /// Whether everything is to become as small as it can.
     full: bool,
     packer: Packer,
@@ -158,7 +211,7 @@ impl<'a, I: Iterator<Item = Entry>> Merger<'a, I> {
             return if self.oldest { Ok(()) } else { writer.push(newest.metric, newest.commit, None) };
         };
         // What is not in the head was deleted, and a newer segment or the log says so.
-        let Some(kept_from) = self.kept_from(newest) else { return Ok(()) };
+        let Some(kept_from) = kept_from(self.shard, newest) else { return Ok(()) };
         let state = newest_segment.state(block)?.into_owned();
         let mut granularities = Vec::with_capacity(kept_from.len());
         for (granularity, first_kept) in kept_from {
@@ -174,27 +227,21 @@ impl<'a, I: Iterator<Item = Entry>> Merger<'a, I> {
                 granularities.push((granularity, joined));
             }
         }
+        // A newer segment has its state.
+        if granularities.is_empty() && self.newer.iter().any(|segment| segment.knows(newest.metric)) {
+            return Ok(());
+        }
         let content = Content { born_after: block.born_after, granularities, state };
         writer.push(newest.metric, newest.commit, Some(&content))
     }
 
-    /// Granularities of a metric that lives, and the oldest bucket of each that is still kept.
-    fn kept_from(&self, newest: &Entry) -> Option<Vec<(Granularity, Timestamp)>> {
-        let head = self.shard.head();
-        let state = head.metrics.get(newest.metric)?;
-        // Born again since: this is the former life.
-        if newest.commit <= state.born_after {
-            return None;
-        }
-        let items = state.policy.definition.iter();
-        Some(items.map(|item| (item.granularity, state.first_kept(item))).collect())
-    }
-
-    /// Copies large chunks, joins small ones. A damaged chunk is copied as it is: reading it names the damage.
+    /// Copies large chunks, joins small ones, unless they are too few to make a large one. A damaged chunk is copied as it is: reading it names the damage.
     fn join(&mut self, chunks: Vec<(&Segment, &Block, ChunkRef)>) -> Result<Vec<PackedChunk>, StoreError> {
         let mut joined = Vec::new();
         let mut open = BucketColumns::default();
-        let alone = chunks.len() == 1 && !self.full;
+        let rows: u64 = chunks.iter().map(|(_, _, chunk)| u64::from(chunk.rows)).sum();
+        let few = chunks.len() == 1 || chunks.len() <= FEW_CHUNKS && rows < WORTH_JOINING;
+        let alone = few && !self.full;
         for (segment, block, chunk) in chunks {
             let bytes = segment.chunk(block, chunk)?;
             let large = open.is_empty() && chunk.rows as usize * 2 > CHUNK_ROWS;

@@ -1,17 +1,19 @@
 //! `FORMAT`: the file that says what a store's folder holds, and how many shards it was created with.
+//!
+//! The format is stable: every later version reads it. `testdata/format-3` has files of it that must be read for ever.
+//! Parts carry versions of their own, so that a later version can write what it reads better beside what is there.
 
 use crate::contract::StoreError;
 use crate::disk::Disk;
 
 const NAME: &str = "FORMAT";
-const EXPECTED: &str = "nephos-store 2";
+const EXPECTED: &str = "nephos-store 3";
 const MOST_SHARDS: u32 = 4_096;
 
 /// Reads the number of shards of the store on this disk, or creates the store with `shards` of them.
 pub(crate) fn open(root: &dyn Disk, shards: u32) -> Result<u32, StoreError> {
     let shards = shards.clamp(1, MOST_SHARDS);
-    let text =
-        format!("{EXPECTED}\n# Not yet a stable format: a later Nephos may refuse it.\nshards {shards}\n");
+    let text = format!("{EXPECTED}\n# A stable format: every later Nephos reads it.\nshards {shards}\n");
     loop {
         if let Some(found) = root.read(NAME)? {
             return parse(&root.describe(NAME), &String::from_utf8_lossy(&found));
@@ -78,7 +80,7 @@ mod tests {
         fs::write(&path, "nephos-store 9\nshards 1\n").unwrap();
         let text = open_in(folder.path(), 1).unwrap_err().to_string();
         assert!(!text.contains("damaged"), "{text}");
-        for part in [path.to_str().unwrap(), "nephos-store 9", "nephos-store 2"] {
+        for part in [path.to_str().unwrap(), "nephos-store 9", "nephos-store 3"] {
             assert!(text.contains(part), "{text}");
         }
     }
@@ -86,7 +88,7 @@ mod tests {
     #[test]
     fn a_format_without_shards_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        for content in ["nephos-store 2\n", "nephos-store 2\nshards 0\n", "nephos-store 2\nshards many\n"] {
+        for content in ["nephos-store 3\n", "nephos-store 3\nshards 0\n", "nephos-store 3\nshards many\n"] {
             fs::write(folder.path().join(NAME), content).unwrap();
             assert!(matches!(open_in(folder.path(), 1), Err(StoreError::Damaged { .. })), "{content:?}");
         }

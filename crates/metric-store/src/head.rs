@@ -20,9 +20,15 @@ mod table;
 
 pub(crate) use table::{MetricTable, Place};
 
-/// One metric.
+/// Of a state that is in no table.
+const NOBODY: MetricId = MetricId(uuid::Uuid::nil());
+
+/// One metric. What an append needs comes first and lies in one line of the processor's cache.
 #[derive(Clone, Debug)]
+#[repr(C, align(64))]
 pub(crate) struct MetricState {
+    /// Whose it is, once it is in a table.
+    pub(crate) metric: MetricId,
     /// Raw measures, ascending, one a timestamp: all from `sealed` on, as much before it as a bucket
     /// that straddles it needs, and the one before those if differences are wanted.
     pub(crate) raw: Vec<Measure>,
@@ -32,13 +38,13 @@ pub(crate) struct MetricState {
     pub(crate) policy: Arc<ArchivePolicy>,
     /// The last commit that changed it.
     pub(crate) commit: u64,
+    /// The last commit that a segment's copy of it includes; zero if no segment has one.
+    pub(crate) stored: u64,
     /// Measures before this are late. Never moves back: aggregates whose raw measures may be gone are never
     /// replaced by aggregates of fewer measures.
     pub(crate) window: Timestamp,
     /// Buckets that start before this (rounded down to their width) are in segments, later ones are not.
     pub(crate) sealed: Timestamp,
-    /// The last commit that a segment's copy of it includes; zero if no segment has one.
-    pub(crate) stored: u64,
     /// What segments hold of this metric from commits up to this one belongs to a deleted metric of the same name.
     pub(crate) born_after: u64,
     /// Per granularity the last bucket start that a former policy let go; absent ones are the earliest time.
@@ -49,6 +55,7 @@ impl MetricState {
     /// A metric that was just born in this commit.
     fn new(policy: &Arc<ArchivePolicy>, commit: u64) -> Self {
         Self {
+            metric: NOBODY,
             raw: Vec::new(),
             block_end: Timestamp::MIN,
             policy: Arc::clone(policy),
@@ -72,8 +79,16 @@ impl MetricState {
     ) -> Self {
         let low_water = (!low_water.is_empty()).then(|| low_water.into_boxed_slice());
         // The first append finds the end of the block.
-        let block_end = Timestamp::MIN;
-        Self { raw, block_end, policy, commit, window, sealed, stored: commit, born_after, low_water }
+        let (metric, block_end) = (NOBODY, Timestamp::MIN);
+        Self { metric, raw, block_end, policy, commit, window, sealed, stored: commit, born_after, low_water }
+    }
+
+    /// [`clone_from`](Clone::clone_from) that uses the memory again.
+    pub(crate) fn copy(&mut self, other: &Self) {
+        let mut raw = std::mem::take(&mut self.raw);
+        raw.clone_from(&other.raw);
+        let (policy, low_water) = (Arc::clone(&other.policy), other.low_water.clone());
+        *self = Self { raw, policy, low_water, ..*other };
     }
 
     /// The newest measure's time.
@@ -136,11 +151,11 @@ impl MetricState {
         late
     }
 
-    /// Room for more measures: a quarter at a time, since most metrics are as long as the others.
+    /// Room for more measures: an eighth at a time, since most metrics are as long as the others.
     fn grow(&mut self, more: usize) {
         let len = self.raw.len();
         if len + more > self.raw.capacity() {
-            self.raw.reserve_exact(more.max(len / 4).max(4));
+            self.raw.reserve_exact(more.max(len / 8).max(4));
         }
     }
 
@@ -193,17 +208,23 @@ impl MetricState {
     }
 
     /// Notes that every bucket before `sealed` is in a segment, and forgets the measures nobody needs any more.
-    pub(crate) fn seal(&mut self, sealed: Timestamp) {
+    /// Returns how many those were.
+    pub(crate) fn seal(&mut self, sealed: Timestamp) -> usize {
         let granularities = self.policy.definition.iter().map(|item| item.granularity);
         let needed = granularities.map(|granularity| sealed.floor(granularity)).min().unwrap_or(sealed);
         let at = self.needed_from(needed);
         self.raw.drain(..at);
-        // Room for as many as came since the last time stays; what one long run took goes back.
-        let roomy = at.min(self.raw.len() + 1_024) + self.raw.len() + 8;
-        if self.raw.capacity() > roomy {
+        self.sealed = sealed;
+        at
+    }
+
+    /// Gives memory back after so many measures went. Room for as many as came since the last time stays; what one
+    /// long run took goes.
+    pub(crate) fn shrink(&mut self, gone: usize) {
+        let roomy = gone.min(self.raw.len() + 1_024) + self.raw.len() + 8;
+        if self.raw.capacity() > roomy + roomy / 4 {
             self.raw.shrink_to(roomy);
         }
-        self.sealed = sealed;
     }
 }
 
@@ -231,6 +252,8 @@ pub(crate) struct Head {
     pub(crate) metrics: MetricTable,
     /// Deleted metrics that segments may still hold, with the commit that deleted them, until a segment says so.
     pub(crate) deleted: HashMap<MetricId, u64>,
+    /// How many metrics were deleted.
+    pub(crate) deletions: u64,
     /// While a log is replayed: deletions that segments say.
     pub(crate) buried: HashMap<MetricId, u64>,
     /// The last commit applied.
@@ -271,6 +294,7 @@ impl Head {
             if ahead.is_empty() {
                 break;
             }
+            self.metrics.touch(ahead.iter().filter_map(|(_, place)| *place));
             for (run, place) in &ahead {
                 let Some(policy) = policies.get(run.policy_number) else { continue };
                 let birth = || self.place_or_birth(commit, run.metric, &policy.policy);

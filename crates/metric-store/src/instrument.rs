@@ -59,6 +59,11 @@ pub(crate) fn segment_written(cause: &'static str, bytes: u64, took: Duration) {
     histogram!("nephos_store_segment_duration_seconds", "cause" => cause).record(took.as_secs_f64());
 }
 
+/// The janitor made so much room.
+pub(crate) fn tidied(bytes: u64) {
+    counter!("nephos_store_tidied_bytes_total").increment(bytes);
+}
+
 /// Damage was met.
 pub(crate) fn damage() {
     counter!("nephos_store_damage_total").increment(1);

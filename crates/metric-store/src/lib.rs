@@ -44,6 +44,7 @@ mod files;
 mod format;
 mod head;
 mod instrument;
+mod janitor;
 mod log;
 mod maintenance;
 mod manifest;

@@ -1,10 +1,11 @@
-//! The thread that writes segments: checkpoints and compactions of all shards, one after the other, so that they
-//! never take more than one core from ingestion.
+//! The thread that writes segments: checkpoints, compactions and the janitor's work of all shards, one after the
+//! other, so that they never take more than one core from ingestion.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use nephos_model::Clock;
 use tokio::sync::oneshot;
@@ -13,6 +14,7 @@ use crate::checkpoint::checkpoint;
 use crate::compaction::compact;
 use crate::contract::StoreError;
 use crate::files::io_error;
+use crate::janitor::Janitor;
 use crate::log::LogKey;
 use crate::options::StoreOptions;
 use crate::shard::Shard;
@@ -32,8 +34,20 @@ pub(crate) struct Job {
     pub(crate) reply: Option<oneshot::Sender<Result<(), StoreError>>>,
 }
 
+/// What the thread is asked.
+#[derive(Debug)]
+pub(crate) enum Task {
+    /// Look after a shard as long as it is open.
+    Watch(Weak<Shard>),
+    /// Write segments.
+    Job(Job),
+}
+
+/// How often the janitor is asked whether there is something to do: reading a clock, mostly.
+const ROUND: Duration = Duration::from_secs(1);
+
 /// Starts the thread; it ends when all senders are gone.
-pub(crate) fn start(options: &StoreOptions) -> Result<(SyncSender<Job>, JoinHandle<()>), StoreError> {
+pub(crate) fn start(options: &StoreOptions) -> Result<(SyncSender<Task>, JoinHandle<()>), StoreError> {
     let (jobs, queue) = sync_channel(QUEUE);
     let clock = Arc::clone(&options.clock);
     let thread = std::thread::Builder::new()
@@ -43,22 +57,33 @@ pub(crate) fn start(options: &StoreOptions) -> Result<(SyncSender<Job>, JoinHand
     Ok((jobs, thread))
 }
 
-fn run(queue: &Receiver<Job>, clock: &dyn Clock) {
-    for job in queue {
-        let Job { shard, log_from, covered, full, reply } = job;
-        let done = checkpoint(&shard, log_from, clock);
-        shard.end_checkpoint(covered, done.is_err());
-        let done = done.and_then(|()| compact(&shard, full, clock));
-        if let Err(error) = &done {
-            shard.note_loss(error);
+fn run(queue: &Receiver<Task>, clock: &dyn Clock) {
+    let mut janitor = Janitor::default();
+    loop {
+        match queue.recv_timeout(ROUND) {
+            Ok(Task::Watch(shard)) => janitor.watch(shard),
+            Ok(Task::Job(job)) => do_job(job, clock),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
         }
-        shard.show();
-        match (done, reply) {
-            (done, Some(reply)) => drop(reply.send(done)),
-            (Err(StoreError::Closed) | Ok(()), None) => {}
-            (Err(error), None) => {
-                tracing::warn!(error = %error, shard = shard.number, "segments could not be written; tried again later");
-            }
+        janitor.round(clock);
+    }
+}
+
+fn do_job(job: Job, clock: &dyn Clock) {
+    let Job { shard, log_from, covered, full, reply } = job;
+    let done = checkpoint(&shard, log_from, clock);
+    shard.end_checkpoint(covered, done.is_err());
+    let done = done.and_then(|()| compact(&shard, full, clock));
+    if let Err(error) = &done {
+        shard.note_loss(error);
+    }
+    shard.show();
+    match (done, reply) {
+        (done, Some(reply)) => drop(reply.send(done)),
+        (Err(StoreError::Closed) | Ok(()), None) => {}
+        (Err(error), None) => {
+            tracing::warn!(error = %error, shard = shard.number, "segments could not be written; tried again later");
         }
     }
 }

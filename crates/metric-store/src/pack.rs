@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nephos_model::{Measure, Timestamp};
+use nephos_model::{Granularity, Measure, Timestamp};
 use nephos_timeseries::{
     ArchivePolicy, BucketColumns, Chunk, CodecError, Effort, PolicyItem, Scratch, aggregate, decode_raw,
     encode_columns_into, encode_raw_into,
@@ -45,6 +45,13 @@ pub(crate) fn unpackable(path: &str, error: CodecError) -> StoreError {
     io_error("pack aggregates for", std::path::Path::new(path))(std::io::Error::other(error))
 }
 
+/// As many buckets as ascending timestamps can lie in.
+fn rows_at_most(timestamps: &[Timestamp], granularity: Granularity) -> usize {
+    let (Some(first), Some(last)) = (timestamps.first(), timestamps.last()) else { return 0 };
+    let span = last.nanos_since(*first) / granularity.as_nanos();
+    timestamps.len().min(usize::try_from(span).unwrap_or(usize::MAX).saturating_add(2))
+}
+
 /// Packs metric after metric, in memory that it keeps.
 #[derive(Debug, Default)]
 pub(crate) struct Packer {
@@ -65,7 +72,8 @@ impl Packer {
                 let until = state.window.floor(item.granularity);
                 let Columns { timestamps, values } = &self.columns;
                 let end = timestamps.partition_point(|timestamp| *timestamp < until);
-                let mut buckets = BucketColumns::new(&policy.methods);
+                let rows = rows_at_most(timestamps.split_at(end).0, item.granularity);
+                let mut buckets = BucketColumns::with_capacity(&policy.methods, rows);
                 aggregate(&timestamps[..end], &values[..end], None, item.granularity, from, &mut buckets);
                 let chunks = self.chunks(buckets, false)?;
                 if !chunks.is_empty() {
@@ -188,7 +196,6 @@ pub(crate) fn salvage(segment: &Segment, commit: u64, block: &Block) -> MetricSt
 
 #[cfg(test)]
 mod tests {
-    use nephos_model::{Granularity, Measure};
     use nephos_timeseries::{AggregationMethod, PolicyItem, Stat};
     use proptest::prelude::*;
 

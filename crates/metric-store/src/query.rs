@@ -55,6 +55,13 @@ struct Part {
     raw: Columns,
 }
 
+impl Part {
+    /// Where segments end to answer.
+    fn until(&self) -> Timestamp {
+        self.stop.map_or(self.sealed, |stop| stop.min(self.sealed))
+    }
+}
+
 /// Answers one request.
 pub(crate) fn query(
     shard: &Shard,
@@ -147,8 +154,8 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn points(&self, part: Part, scratch: &mut Scratch) -> Result<SeriesPoints, StoreError> {
         let (method, granularity) = (self.request.method, part.item.granularity);
-        let mut timestamps = Vec::new();
-        let mut values = Vec::new();
+        let rows = self.rows_at_most(&part)?;
+        let (mut timestamps, mut values) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
         self.read_segments(&part, scratch, &mut timestamps, &mut values)?;
 
         self.budget.take(part.raw.timestamps.len())?;
@@ -186,6 +193,22 @@ impl Reading<'_> {
         Ok(self.entries.get_or_init(|| entries))
     }
 
+    /// About as many points as the answer has, never more than the call may read.
+    fn rows_at_most(&self, part: &Part) -> Result<usize, StoreError> {
+        let until = part.until();
+        let mut rows = part.raw.timestamps.len() as u64;
+        if part.from < until {
+            for (_, entry) in self.entries()? {
+                let chunks = entry.data.iter().flat_map(|block| block.chunks(part.item.granularity));
+                let touched = chunks.filter(|chunk| chunk.last >= part.from && chunk.first < until);
+                rows += touched.map(|chunk| u64::from(chunk.rows)).sum::<u64>();
+            }
+        }
+        let slots = until.as_nanos().saturating_sub(part.from.as_nanos()) / part.item.granularity.as_nanos();
+        let slots = u64::try_from(slots).unwrap_or(0).saturating_add(1 + part.raw.timestamps.len() as u64);
+        Ok(usize::try_from(rows.min(slots).min(self.budget.limit)).unwrap_or(0))
+    }
+
     /// Points before the sealed edge.
     fn read_segments(
         &self,
@@ -194,7 +217,7 @@ impl Reading<'_> {
         timestamps: &mut Vec<Timestamp>,
         values: &mut Vec<f64>,
     ) -> Result<(), StoreError> {
-        let until = part.stop.map_or(part.sealed, |stop| stop.min(part.sealed));
+        let until = part.until();
         if part.from >= until {
             return Ok(());
         }

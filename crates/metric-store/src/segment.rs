@@ -3,8 +3,9 @@
 //! ```text
 //! file   = "NSEG" version:u32 shard:u32 hash-of-name:u64 crc:u32, blocks, index, footer
 //! block  = header-length:u32 header crc:u32, state, chunks: all of one metric, in the order of ids
-//! index  = pages of up to 32 entries, each page with a crc; entry = id, where the block is, its length
-//! footer = where the index is, number of entries, crc, "GESN"
+//! index  = pages of metrics that live: where the first block is, up to 32 of (id, the block's length), crc;
+//!          pages of metrics that were deleted: up to 32 of (id, commit), crc
+//! footer = where the index is, number of metrics that live and of deleted ones, crc, "GESN"
 //! ```
 //! Every header, chunk, state and page has its own checksum, so damage costs what it touches and nothing else. The
 //! index is in memory while the segment is open: a metric is found without a read, and read with one.
@@ -29,7 +30,7 @@ pub(crate) use writer::{Content, PackedChunk, SegmentWriter};
 
 const MAGIC: [u8; 4] = *b"NSEG";
 const END_MAGIC: [u8; 4] = *b"GESN";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const HEADER: usize = 24;
 const FOOTER: usize = 24;
 /// What is read of a block at first: most blocks as a whole.
@@ -72,7 +73,20 @@ pub(crate) struct Block {
     bytes: Vec<u8>,
 }
 
+impl ChunkRef {
+    /// Bytes it takes.
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+}
+
 impl Block {
+    /// Bytes of its chunks, and of its state.
+    pub(crate) fn len(&self) -> usize {
+        let chunks = self.granularities.iter().flat_map(|(_, chunks)| chunks);
+        chunks.map(ChunkRef::len).sum::<usize>() + self.state.1
+    }
+
     /// Chunks of one granularity, in the order of time.
     pub(crate) fn chunks(&self, granularity: Granularity) -> &[ChunkRef] {
         let of_it = self.granularities.iter().find(|(its, _)| *its == granularity);
@@ -110,11 +124,11 @@ impl Segment {
         }
         check_header(&blob.read(0, HEADER)?, shard, name).map_err(malformed)?;
         let footer = blob.read(size - FOOTER as u64, FOOTER)?;
-        let (offset, entries) = read_footer(&footer).map_err(malformed)?;
+        let (offset, counts) = read_footer(&footer).map_err(malformed)?;
         let end = size - FOOTER as u64;
         let len = end.checked_sub(offset).and_then(|len| usize::try_from(len).ok());
         let len = len.ok_or_else(|| damaged("its index is beyond its end".to_owned()))?;
-        let (index, broken) = Index::read(&blob.read(offset, len)?, entries, offset);
+        let (index, broken) = Index::read(&blob.read(offset, len)?, counts, offset);
         for reason in &broken {
             drop(damage.report(&disk.describe(name), reason.clone()));
         }
@@ -155,6 +169,11 @@ impl Segment {
 
     fn damaged(&self, reason: impl Into<String>) -> StoreError {
         StoreError::Damaged { path: self.path(), reason: reason.into() }
+    }
+
+    /// Whether it speaks of a metric.
+    pub(crate) fn knows(&self, metric: MetricId) -> bool {
+        self.index.find(metric).is_some()
     }
 
     /// What it holds of a metric.
@@ -282,15 +301,15 @@ fn check_header(header: &[u8], shard: u32, name: &str) -> Result<(), Malformed> 
     Ok(())
 }
 
-fn read_footer(footer: &[u8]) -> Result<(u64, u64), Malformed> {
+fn read_footer(footer: &[u8]) -> Result<(u64, (u32, u32)), Malformed> {
     let mut reader = Reader::new(footer);
-    let (offset, entries, crc) = (reader.u64()?, reader.u64()?, reader.u32()?);
+    let (offset, counts, crc) = (reader.u64()?, (reader.u32()?, reader.u32()?), reader.u32()?);
     if reader.array::<4>()? != END_MAGIC
         || crc != crc32fast::hash(footer.get(..FOOTER - 8).unwrap_or_default())
     {
         return Err(Malformed("checksum of its footer"));
     }
-    Ok((offset, entries))
+    Ok((offset, counts))
 }
 
 /// Bytes of a block up to the end of its header's checksum.

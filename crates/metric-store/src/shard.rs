@@ -162,6 +162,11 @@ impl Shard {
         instrument::shard(self.number, self.unsealed(), self.segments().len());
     }
 
+    /// Metrics deleted since it was opened.
+    pub(crate) fn deletions(&self) -> u64 {
+        self.head().deletions
+    }
+
     /// Bytes of its segments, and of the log that they do not hold yet.
     pub(crate) fn disk_bytes(&self) -> u64 {
         let segments: u64 = self.segments().iter().map(|segment| segment.size()).sum();

@@ -18,7 +18,7 @@ use crate::bytes::shard_of;
 use crate::contract::{AppendReport, Batch, MetricStore, Series, SeriesRequest, StoreError, StoreStatistics};
 use crate::format;
 use crate::instrument;
-use crate::maintenance::{self, Job};
+use crate::maintenance::{self, Task};
 use crate::options::{Limits, RETRY_AFTER, StoreOptions};
 use crate::query::{Budget, query};
 use crate::shard::Shard;
@@ -36,7 +36,7 @@ pub struct LocalStore {
     opening: Vec<Mutex<()>>,
     count: u32,
     waiting: Arc<Semaphore>,
-    maintenance: Mutex<Option<(SyncSender<Job>, JoinHandle<()>)>>,
+    maintenance: Mutex<Option<(SyncSender<Task>, JoinHandle<()>)>>,
 }
 
 /// A shard that this process owns.
@@ -153,6 +153,9 @@ impl LocalStore {
         lost.into_iter().for_each(Owned::stop);
         let jobs = self.jobs()?;
         let (shard, log) = Shard::open(self.options.place.shard(number)?, number)?;
+        // Should its queue be full, the thread has much to do; the janitor can do without this shard until it is opened
+        // again.
+        drop(jobs.try_send(Task::Watch(Arc::downgrade(&shard))));
         let committer = commit::start(Arc::clone(&shard), log, jobs, &self.options)?;
         let owned = Owned { shard, commands: committer.commands, thread: committer.thread };
         shards().insert(number, owned);
@@ -165,7 +168,7 @@ impl LocalStore {
         Ok(())
     }
 
-    fn jobs(&self) -> Result<SyncSender<Job>, StoreError> {
+    fn jobs(&self) -> Result<SyncSender<Task>, StoreError> {
         let maintenance = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
         maintenance.as_ref().map(|(jobs, _)| jobs.clone()).ok_or(StoreError::Closed)
     }

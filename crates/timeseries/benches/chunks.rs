@@ -13,8 +13,8 @@ use std::time::Instant;
 
 use nephos_model::{Granularity, Timestamp};
 use nephos_timeseries::{
-    AggregationMethod, BucketColumns, Chunk, Effort, RawBuffer, Scratch, Stat, aggregate_buffer,
-    encode_columns, encode_columns_into, encode_raw,
+    AggregationMethod, BucketColumns, Chunk, Effort, Scratch, Stat, aggregate, encode_columns,
+    encode_columns_into, encode_raw,
 };
 
 const SERIES: u64 = 12;
@@ -131,11 +131,10 @@ fn report(meter: &Meter, rows: usize, totals: &mut [f64; 8]) {
     let buckets: Vec<BucketColumns> = series
         .iter()
         .map(|values| {
-            let timestamps =
+            let timestamps: Vec<_> =
                 (0..rows as i64).map(|row| Timestamp::from_secs(1_750_000_020 + row * 60)).collect();
             let mut columns = BucketColumns::new(&[MEAN]);
-            let raw = RawBuffer { timestamps, values: values.clone() };
-            aggregate_buffer(&raw, minute, Timestamp::MIN, &mut columns);
+            aggregate(&timestamps, values, None, minute, Timestamp::MIN, &mut columns);
             columns
         })
         .collect();

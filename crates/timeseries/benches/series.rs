@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use nephos_model::{Granularity, Measure, Timestamp};
 use nephos_timeseries::{
-    AggregationMethod, ArchivePolicy, BucketColumns, Effort, RawBuffer, Stat, aggregate_buffer, decode_raw,
-    encode_raw, merge_run,
+    AggregationMethod, ArchivePolicy, BucketColumns, Effort, Stat, aggregate, decode_raw, encode_raw,
+    insert_run, sort_run,
 };
 
 const POINTS: i64 = 1_440;
@@ -37,15 +37,15 @@ fn report(what: &str, mut step: impl FnMut()) {
 }
 
 fn main() {
-    let policies = ArchivePolicy::well_known(&ArchivePolicy::DEFAULT_METHODS);
-    let policy = policies.iter().find(|policy| policy.name == "nephos").unwrap();
     let measures = measures();
     report("merge a day into an empty buffer", || {
-        let mut buffer = RawBuffer::default();
-        black_box(merge_run(&mut buffer, policy, &mut measures.clone()));
+        let (mut kept, mut run) = (Vec::new(), measures.clone());
+        sort_run(&mut run);
+        insert_run(&mut kept, &run);
+        black_box(kept);
     });
-    let mut buffer = RawBuffer::default();
-    merge_run(&mut buffer, policy, &mut measures.clone());
+    let (timestamps, values): (Vec<_>, Vec<_>) =
+        measures.iter().map(|measure| (measure.timestamp, measure.value)).unzip();
     let hour = Granularity::from_secs(3_600).unwrap();
     for (what, methods) in [
         ("aggregate to hours, mean", vec![AggregationMethod::plain(Stat::Mean)]),
@@ -54,14 +54,14 @@ fn main() {
     ] {
         report(what, || {
             let mut columns = BucketColumns::new(&methods);
-            aggregate_buffer(&buffer, hour, Timestamp::MIN, &mut columns);
+            aggregate(&timestamps, &values, None, hour, Timestamp::MIN, &mut columns);
             black_box(columns);
         });
     }
-    let packed = encode_raw(&buffer.timestamps, &buffer.values, Effort::Small).unwrap();
+    let packed = encode_raw(&timestamps, &values, Effort::Small).unwrap();
     println!("{:<40} {:>8.2} bytes a point", "packed", packed.len() as f64 / POINTS as f64);
     report("pack raw measures", || {
-        black_box(encode_raw(&buffer.timestamps, &buffer.values, Effort::Small)).unwrap();
+        black_box(encode_raw(&timestamps, &values, Effort::Small)).unwrap();
     });
     report("unpack raw measures", || {
         black_box(decode_raw(&packed)).unwrap();

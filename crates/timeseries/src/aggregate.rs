@@ -2,7 +2,7 @@
 
 use nephos_model::{Granularity, Measure, Timestamp};
 
-use crate::buffer::{RawBuffer, nan_last};
+use crate::buffer::nan_last;
 use crate::columns::BucketColumns;
 use crate::method::Stat;
 
@@ -38,8 +38,14 @@ pub fn aggregate(
         let start = follows.unwrap_or_else(|| first.floor(granularity));
         next = start.as_nanos().checked_add(width).map(Timestamp::from_nanos);
         let inside = |timestamp: &&Timestamp| timestamp.nanos_since(start) < width;
-        let end = begin + timestamps[begin..].iter().take_while(inside).count();
+        let end = begin + 1 + timestamps[begin + 1..].iter().take_while(inside).count();
         let bucket = &values[begin..end];
+        if let ([value], false) = (bucket, differs) {
+            // What polling makes of the finest granularity: every statistic is known without computing.
+            out.push_row(start, |method| of_one(method.stat, *value));
+            begin = end;
+            continue;
+        }
         plain.reset();
         if differs {
             rate.reset();
@@ -57,14 +63,16 @@ pub fn aggregate(
     }
 }
 
-/// [`aggregate`] of a whole buffer, for the buckets that change from `from` on.
-pub fn aggregate_buffer(
-    buffer: &RawBuffer,
-    granularity: Granularity,
-    from: Timestamp,
-    out: &mut BucketColumns,
-) {
-    aggregate(&buffer.timestamps, &buffer.values, None, granularity, from, out);
+/// One statistic of one value, as [`Summary::of`] gives it.
+#[inline]
+fn of_one(stat: Stat, value: f64) -> Option<f64> {
+    match stat {
+        Stat::Count => Some(1.0),
+        Stat::Std => None,
+        // Sums begin with zero, which has a sign of its own.
+        Stat::Mean | Stat::Sum => Some(0.0 + value),
+        _ => Some(value),
+    }
 }
 
 /// Statistics of one slice of values; what several of them need is computed once.

@@ -251,6 +251,16 @@ impl BucketColumns {
         Self { starts: Vec::new(), columns: methods.iter().map(|method| Column::new(*method)).collect() }
     }
 
+    /// [`new`](Self::new) with room for so many buckets.
+    pub fn with_capacity(methods: &[AggregationMethod], rows: usize) -> Self {
+        let column = |method: &AggregationMethod| Column {
+            method: *method,
+            values: Vec::with_capacity(rows),
+            presence: Presence::default(),
+        };
+        Self { starts: Vec::with_capacity(rows), columns: methods.iter().map(column).collect() }
+    }
+
     /// From parts; `None` unless starts ascend strictly and every column has as many rows.
     pub fn from_parts(starts: Vec<Timestamp>, columns: Vec<Column>) -> Option<Self> {
         let ascending = starts.is_sorted_by(|a, b| a < b);

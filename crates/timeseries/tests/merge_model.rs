@@ -1,4 +1,4 @@
-//! Merging, aggregating and trimming run by run gives the same buckets as computing everything from all measures
+//! Merging, aggregating and forgetting run by run gives the same buckets as computing everything from all measures
 //! that were ever taken.
 
 #![allow(
@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 
 use nephos_model::{Granularity, Measure, Timestamp};
 use nephos_timeseries::{
-    AggregationMethod, ArchivePolicy, BucketColumns, PolicyItem, RawBuffer, Stat, aggregate_buffer, merge_run,
+    AggregationMethod, ArchivePolicy, BucketColumns, PolicyItem, Stat, aggregate, insert_run, sort_run,
+    window_start,
 };
 use proptest::prelude::*;
 
@@ -100,10 +101,10 @@ fn naive(stat: Stat, values: Vec<f64>) -> Option<f64> {
     })
 }
 
-/// What the owner of a metric does.
+/// What the owner of a metric does: it keeps the back window, the fine bucket that it cuts, and one predecessor.
 struct Subject {
     policy: ArchivePolicy,
-    buffer: RawBuffer,
+    kept: Vec<Measure>,
     stored: Vec<BucketColumns>,
     late: u64,
 }
@@ -111,32 +112,35 @@ struct Subject {
 impl Subject {
     fn new(policy: ArchivePolicy) -> Self {
         let stored = policy.definition.iter().map(|_| BucketColumns::new(&policy.methods)).collect();
-        Self { policy, buffer: RawBuffer::default(), stored, late: 0 }
+        Self { policy, kept: Vec::new(), stored, late: 0 }
+    }
+
+    fn window(&self) -> Option<Timestamp> {
+        window_start(self.kept.last()?.timestamp, &self.policy)
     }
 
     fn run(&mut self, run: &[Measure]) {
-        let outcome = merge_run(&mut self.buffer, &self.policy, &mut run.to_vec());
-        self.late += outcome.late;
-        assert_eq!(outcome.accepted + outcome.late, run.len() as u64);
-        if let Some(from) = outcome.recompute_from {
+        let mut taken = run.to_vec();
+        let window = self.window();
+        taken.retain(|measure| window.is_none_or(|window| measure.timestamp >= window));
+        self.late += (run.len() - taken.len()) as u64;
+        sort_run(&mut taken);
+        insert_run(&mut self.kept, &taken);
+        assert!(self.kept.is_sorted_by(|a, b| a.timestamp < b.timestamp));
+        if let Some(first) = taken.first() {
+            let (timestamps, values): (Vec<_>, Vec<_>) =
+                self.kept.iter().map(|measure| (measure.timestamp, measure.value)).unzip();
             for (item, stored) in self.policy.definition.iter().zip(&mut self.stored) {
                 let mut fresh = BucketColumns::new(&self.policy.methods);
-                aggregate_buffer(&self.buffer, item.granularity, from, &mut fresh);
+                aggregate(&timestamps, &values, None, item.granularity, first.timestamp, &mut fresh);
                 stored.overwrite(&fresh);
             }
         }
-        self.buffer.trim(&self.policy);
-    }
-
-    /// What is kept is the back window, the fine bucket it cuts, and one predecessor.
-    fn assert_small(&self) {
-        let Some(first_block) = self.buffer.first_block(&self.policy) else { return };
-        let finest =
-            self.policy.definition.iter().map(|item| first_block.floor(item.granularity)).min().unwrap();
-        let older = self.buffer.timestamps.iter().filter(|timestamp| **timestamp < finest).count();
-        assert!(older <= usize::from(self.policy.has_rate()));
-        assert!(self.buffer.timestamps.is_sorted_by(|a, b| a < b));
-        assert_eq!(self.buffer.timestamps.len(), self.buffer.values.len());
+        let Some(window) = self.window() else { return };
+        let widths = self.policy.definition.iter().map(|item| window.floor(item.granularity));
+        let needed = widths.min().unwrap();
+        let older = self.kept.partition_point(|measure| measure.timestamp < needed);
+        self.kept.drain(..older.saturating_sub(usize::from(self.policy.has_rate())));
     }
 }
 
@@ -219,7 +223,6 @@ proptest! {
                 .collect();
             model.run(&policy, &measures);
             subject.run(&measures);
-            subject.assert_small();
             prop_assert_eq!(subject.late, model.late);
             for (item, stored) in policy.definition.iter().zip(&subject.stored) {
                 for method in &policy.methods {

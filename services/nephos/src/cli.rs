@@ -366,9 +366,18 @@ pub(crate) enum StoreCommand {
         /// Runs of each query
         #[arg(long, default_value_t = 1_000)]
         runs: usize,
+        /// A part to run, can be given again: live, coarse, bulk, seconds, scale [default: all but scale]
+        #[arg(long = "part", value_name = "PART", value_parser = part)]
+        parts: Vec<nephos_metric_store::bench::Part>,
         #[command(flatten)]
         output: Output,
     },
+}
+
+fn part(text: &str) -> Result<nephos_metric_store::bench::Part, &'static str> {
+    let known = nephos_metric_store::bench::Part::ALL;
+    let found = known.iter().find(|(name, _)| *name == text).map(|(_, part)| *part);
+    found.ok_or("it is none of live, coarse, bulk, seconds and scale")
 }
 
 fn time(text: &str) -> Result<nephos_model::Timestamp, &'static str> {

@@ -6,7 +6,11 @@ use crate::bytes::{Malformed, Reader, metric_from};
 
 /// Entries that share a checksum: what a flipped bit in the index costs.
 const PAGE: usize = 32;
-const ENTRY: usize = 28;
+/// A metric that lives: its id and its block's length. Blocks lie one behind the other, so that a page says once where
+/// its first one does.
+const LIVE: usize = 20;
+/// A metric that was deleted: its id and the commit that did it.
+const DELETED: usize = 24;
 /// Guesses by value before halving: ids are random, so that few are needed.
 const GUESSES: usize = 6;
 
@@ -75,41 +79,63 @@ impl Index {
         self.place(low + at)
     }
 
-    /// As bytes.
+    /// Numbers of metrics that live and of deleted ones.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let deleted = self.lens.iter().filter(|len| **len == 0).count();
+        (self.ids.len() - deleted, deleted)
+    }
+
+    /// As bytes: pages of those that live, then pages of deleted ones.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.ids.len() * ENTRY + self.ids.len().div_ceil(PAGE) * 4);
-        let entries = self.ids.iter().zip(&self.offsets).zip(&self.lens);
-        let mut start = 0;
-        for (at, ((id, offset), len)) in entries.enumerate() {
-            bytes.extend_from_slice(&id.to_be_bytes());
-            bytes.extend_from_slice(&offset.to_le_bytes());
-            bytes.extend_from_slice(&len.to_le_bytes());
-            if (at + 1).is_multiple_of(PAGE) || at + 1 == self.ids.len() {
-                let crc = crc32fast::hash(bytes.get(start..).unwrap_or_default());
-                bytes.extend_from_slice(&crc.to_le_bytes());
-                start = bytes.len();
+        let entries = || self.ids.iter().zip(&self.offsets).zip(&self.lens);
+        let live: Vec<_> = entries().filter(|(_, len)| **len > 0).collect();
+        let deleted: Vec<_> = entries().filter(|(_, len)| **len == 0).collect();
+        let mut bytes = Vec::with_capacity(live.len() * (LIVE + 1) + deleted.len() * (DELETED + 1) + 24);
+        for page in live.chunks(PAGE) {
+            let start = bytes.len();
+            bytes.extend(page.iter().take(1).flat_map(|((_, offset), _)| offset.to_le_bytes()));
+            for ((id, _), len) in page {
+                bytes.extend_from_slice(&id.to_be_bytes());
+                bytes.extend_from_slice(&len.to_le_bytes());
             }
+            end_page(&mut bytes, start);
+        }
+        for page in deleted.chunks(PAGE) {
+            let start = bytes.len();
+            for ((id, commit), _) in page {
+                bytes.extend_from_slice(&id.to_be_bytes());
+                bytes.extend_from_slice(&commit.to_le_bytes());
+            }
+            end_page(&mut bytes, start);
         }
         bytes
     }
 
-    /// From bytes that lie at `offset` of the file; also says which pages are damaged.
-    pub(super) fn read(bytes: &[u8], entries: u64, offset: u64) -> (Self, Vec<String>) {
-        let mut index = Self::default();
-        let mut broken = Vec::new();
+    /// From bytes that lie at `offset` of the file, with these [counts](Self::counts); also says which pages are
+    /// damaged.
+    pub(super) fn read(bytes: &[u8], (live, deleted): (u32, u32), offset: u64) -> (Self, Vec<String>) {
+        let (mut index, mut gone, mut broken) = (Self::default(), Self::default(), Vec::new());
         let mut rest = Reader::new(bytes);
-        let mut left = usize::try_from(entries).unwrap_or(usize::MAX);
-        while left > 0 {
-            let at = offset + (bytes.len() - rest.remaining()) as u64;
-            let count = left.min(PAGE);
-            let Ok(page) = rest.take(count * ENTRY + 4) else {
-                broken.push(format!("index at byte {at}: cut short"));
-                break;
+        let mut pages =
+            |count: u32, head: usize, entry: usize, page: &mut dyn FnMut(&[u8]) -> Result<(), Malformed>| {
+                let mut left = count as usize;
+                while left > 0 {
+                    let at = offset + (bytes.len() - rest.remaining()) as u64;
+                    let count = left.min(PAGE);
+                    let Ok(whole) = rest.take(head + count * entry + 4) else {
+                        broken.push(format!("index at byte {at}: cut short"));
+                        break;
+                    };
+                    if let Err(error) = checked(whole).and_then(&mut *page) {
+                        broken.push(format!("index page at byte {at}: {error}"));
+                    }
+                    left -= count;
+                }
             };
-            if let Err(error) = index.read_page(page) {
-                broken.push(format!("index page at byte {at}: {error}"));
-            }
-            left -= count;
+        pages(live, 8, LIVE, &mut |page| index.read_live(page));
+        pages(deleted, 0, DELETED, &mut |page| gone.read_deleted(page));
+        if !gone.ids.is_empty() {
+            index = index.with(gone);
         }
         if !index.ids.is_sorted_by(|before, after| before < after) {
             broken.push("its index is out of order".to_owned());
@@ -118,22 +144,59 @@ impl Index {
         (index, broken)
     }
 
-    fn read_page(&mut self, page: &[u8]) -> Result<(), Malformed> {
-        let (body, crc) = page.split_last_chunk::<4>().ok_or(Malformed("cut short"))?;
-        if crc32fast::hash(body) != u32::from_le_bytes(*crc) {
-            return Err(Malformed("checksum"));
-        }
-        let mut reader = Reader::new(body);
+    fn read_live(&mut self, page: &[u8]) -> Result<(), Malformed> {
+        let mut reader = Reader::new(page);
+        let mut offset = reader.u64()?;
         while reader.remaining() > 0 {
             self.ids.push(u128::from_be_bytes(reader.array()?));
-            self.offsets.push(reader.u64()?);
-            self.lens.push(reader.u32()?);
+            let len = reader.u32()?;
+            self.offsets.push(offset);
+            self.lens.push(len);
+            offset = offset.saturating_add(len.into());
         }
         Ok(())
     }
+
+    fn read_deleted(&mut self, page: &[u8]) -> Result<(), Malformed> {
+        let mut reader = Reader::new(page);
+        while reader.remaining() > 0 {
+            self.ids.push(u128::from_be_bytes(reader.array()?));
+            self.offsets.push(reader.u64()?);
+            self.lens.push(0);
+        }
+        Ok(())
+    }
+
+    /// Both in the order of ids.
+    fn with(self, other: Self) -> Self {
+        let entries = |index: Self| index.ids.into_iter().zip(index.offsets).zip(index.lens);
+        let mut all: Vec<_> = entries(self).chain(entries(other)).collect();
+        all.sort_unstable();
+        let mut sorted = Self::default();
+        for ((id, offset), len) in all {
+            sorted.push(metric_from(id.to_be_bytes()), offset, len);
+        }
+        sorted
+    }
+}
+
+/// Appends the checksum of a page that begins at `start`.
+fn end_page(bytes: &mut Vec<u8>, start: usize) {
+    let crc = crc32fast::hash(bytes.get(start..).unwrap_or_default());
+    bytes.extend_from_slice(&crc.to_le_bytes());
+}
+
+/// A page without its checksum, which is right.
+fn checked(page: &[u8]) -> Result<&[u8], Malformed> {
+    let (body, crc) = page.split_last_chunk::<4>().ok_or(Malformed("cut short"))?;
+    if crc32fast::hash(body) != u32::from_le_bytes(*crc) {
+        return Err(Malformed("checksum"));
+    }
+    Ok(body)
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation)]
 mod tests {
     use proptest::prelude::*;
 
@@ -146,14 +209,21 @@ mod tests {
             others in prop::collection::vec(prop_oneof![any::<u128>(), 0u128..2_000], 0..50),
         ) {
             let mut index = Index::default();
+            let mut offset = 24;
+            // Every third is deleted.
             for (at, id) in ids.iter().enumerate() {
-                index.push(metric_from(id.to_be_bytes()), at as u64 * 10, 7);
+                let (place, len) = if at % 3 == 2 { (at as u64, 0) } else { (offset, 7 + at as u32) };
+                index.push(metric_from(id.to_be_bytes()), place, len);
+                offset += u64::from(len);
             }
-            let (index, broken) = Index::read(&index.to_bytes(), ids.len() as u64, 0);
+            let (live, deleted) = index.counts();
+            prop_assert_eq!(deleted, ids.len() / 3);
+            let (read, broken) = Index::read(&index.to_bytes(), (live as u32, deleted as u32), 0);
             prop_assert!(broken.is_empty());
-            for (at, id) in ids.iter().enumerate() {
-                let found = index.find(metric_from(id.to_be_bytes()));
-                prop_assert_eq!(found.map(|place| place.offset), Some(at as u64 * 10));
+            prop_assert!(read.places().eq(index.places()));
+            for id in &ids {
+                let id = metric_from(id.to_be_bytes());
+                prop_assert_eq!(read.find(id).map(|place| place.metric), Some(id));
             }
             for other in others {
                 let found = index.find(metric_from(other.to_be_bytes()));
@@ -165,14 +235,15 @@ mod tests {
         fn a_flipped_bit_costs_its_page_and_nothing_else(at in any::<prop::sample::Index>(), bit in 0u8..8) {
             let mut index = Index::default();
             for id in 0..1_000u128 {
-                index.push(metric_from((id << 90).to_be_bytes()), 5, 7);
+                let len = if id < 800 { 7 } else { 0 };
+                index.push(metric_from((id << 90).to_be_bytes()), 5 + id as u64 * 7, len);
             }
             let mut bytes = index.to_bytes();
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
-            let (index, broken) = Index::read(&bytes, 1_000, 0);
+            let (index, broken) = Index::read(&bytes, (800, 200), 0);
             prop_assert_eq!(broken.len(), 1);
-            prop_assert!(index.len() == 1_000 - PAGE || index.len() == 1_000 - 1_000 % PAGE, "{}", index.len());
+            prop_assert!([PAGE, 200 % PAGE].contains(&(1_000 - index.len())), "{}", index.len());
         }
     }
 }

@@ -122,7 +122,10 @@ impl SegmentWriter {
         let index = self.index.to_bytes();
         let mut footer = Vec::new();
         footer.extend_from_slice(&self.at.to_le_bytes());
-        footer.extend_from_slice(&(self.index.len() as u64).to_le_bytes());
+        let (live, deleted) = self.index.counts();
+        for count in [live, deleted] {
+            footer.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
+        }
         footer.extend_from_slice(&crc32fast::hash(&footer).to_le_bytes());
         footer.extend_from_slice(&END_MAGIC);
         self.write(&index)?;

@@ -18,7 +18,7 @@ use crate::files::io_error;
 use crate::head::Head;
 use crate::instrument;
 use crate::log::LogWriter;
-use crate::maintenance::Job;
+use crate::maintenance::{Job, Task};
 use crate::options::{RETRY_AFTER, StoreOptions};
 use crate::runs::put_batch;
 
@@ -63,6 +63,7 @@ impl Change {
             Self::Append(batch) => head.append(commit, batch),
             Self::Delete(metrics) => {
                 metrics.iter().for_each(|metric| head.delete(commit, *metric));
+                head.deletions += metrics.len() as u64;
                 AppendReport::default()
             }
         }
@@ -94,7 +95,7 @@ pub(crate) struct Committer {
 struct Writer {
     shard: Arc<Shard>,
     log: LogWriter,
-    jobs: SyncSender<Job>,
+    jobs: SyncSender<Task>,
     clock: Arc<dyn Clock>,
     min_free: u64,
     checkpoint_bytes: u64,
@@ -115,7 +116,7 @@ struct Pending {
 pub(crate) fn start(
     shard: Arc<Shard>,
     log: LogWriter,
-    jobs: SyncSender<Job>,
+    jobs: SyncSender<Task>,
     options: &StoreOptions,
 ) -> Result<Committer, StoreError> {
     let (commands, queue) = mpsc::channel(QUEUE);
@@ -322,7 +323,7 @@ impl Writer {
         let covered = self.shard.logged.load(Ordering::Relaxed);
         let job = Job { shard: Arc::clone(&self.shard), log_from: self.log.key(), covered, full, reply };
         // A queue that is full, or gone, means that this can wait: the log keeps everything.
-        if self.jobs.try_send(job).is_err() {
+        if self.jobs.try_send(Task::Job(job)).is_err() {
             self.shard.checkpointing.store(false, Ordering::Release);
         }
     }

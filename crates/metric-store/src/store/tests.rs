@@ -10,6 +10,7 @@ use crate::contract::Run;
 use crate::suite::Subject;
 
 mod backup;
+mod golden;
 mod model;
 mod remote;
 

@@ -17,13 +17,23 @@ const PATCHED: u8 = 0x80;
 /// More patches than that never win.
 const MAX_PATCHES: u32 = 24;
 
+/// Values of more bits than that have outliers.
+const WIDE: u32 = 36;
+
 /// How a block is packed.
 #[derive(Clone, Copy, Debug)]
-struct Frame {
+pub(super) struct Frame {
     base: i64,
     width: u32,
     patches: u32,
     size: usize,
+}
+
+impl Frame {
+    /// Bytes that the block takes.
+    pub(super) const fn size(self) -> usize {
+        self.size
+    }
 }
 
 /// Bytes that [`encode`] takes.
@@ -33,7 +43,7 @@ pub(super) fn size(values: &[i64]) -> usize {
 
 /// Appends values; the reader must know how many there are.
 pub(super) fn encode(values: &[i64], out: &mut Vec<u8>) {
-    values.chunks(BLOCK).for_each(|block| pack(block, out));
+    values.chunks(BLOCK).for_each(|block| pack(block, frame(block), out));
 }
 
 /// Fills `values` from what [`encode`] wrote.
@@ -45,7 +55,20 @@ fn above(value: i64, base: i64) -> u64 {
     value.wrapping_sub(base).cast_unsigned()
 }
 
-fn frame(block: &[i64]) -> Frame {
+/// [`frame`] in less time: without patches, unless values lie so far apart that they are sure to need some.
+pub(super) fn quick_frame(block: &[i64]) -> Frame {
+    let (least, most) =
+        block.iter().fold((i64::MAX, i64::MIN), |(least, most), value| (least.min(*value), most.max(*value)));
+    let width = 64 - above(most, least).leading_zeros();
+    if width > WIDE || block.is_empty() {
+        return frame(block);
+    }
+    let size = 1 + varint_len(zigzag(least)) + (block.len() * width as usize).div_ceil(8);
+    Frame { base: least, width, patches: 0, size }
+}
+
+/// How to pack one block, of at most 128 values, best.
+pub(super) fn frame(block: &[i64]) -> Frame {
     let (mut least, mut second, mut most) = (i64::MAX, i64::MAX, i64::MIN);
     for value in block {
         second = second.min((*value).max(least));
@@ -89,8 +112,9 @@ fn low_bits(width: u32) -> u64 {
     u64::MAX.checked_shr(64 - width).unwrap_or(0)
 }
 
-fn pack(block: &[i64], out: &mut Vec<u8>) {
-    let Frame { base, width, patches, .. } = frame(block);
+/// Appends one block.
+pub(super) fn pack(block: &[i64], how: Frame, out: &mut Vec<u8>) {
+    let Frame { base, width, patches, .. } = how;
     let mask = low_bits(width);
     out.push(low_byte(u64::from(width)) | if patches > 0 { PATCHED } else { 0 });
     put_varint(out, zigzag(base));

@@ -19,6 +19,9 @@ const NAMES: [&str; 4] = ["packed", "classes", "pco", "pco"];
 const PCO_MIN_VALUES: usize = 512;
 const PCO_MIN_BYTES: usize = 128;
 
+/// Fewer values, of which it must be quick, are bit-packed as they are or as differences.
+const SHORT: usize = 96;
+
 /// Encodes at least one value; the reader must know how many there are.
 pub(super) fn encode(
     values: &[i64],
@@ -28,11 +31,15 @@ pub(super) fn encode(
     out: &mut Vec<u8>,
 ) -> Result<(), CodecError> {
     let residuals = &mut scratch.residuals;
+    if effort == Effort::Quick && kind != Kind::Times && values.len() < SHORT {
+        encode_short(values, residuals, out);
+        return Ok(());
+    }
     let trend = trend::find(values, kind, effort, residuals);
     let framed = frames::size(residuals);
     // What is smaller by little is not worth slower reading.
     let (least, worth) = match effort {
-        Effort::Quick => (96, framed - framed / 10),
+        Effort::Quick => (SHORT, framed - framed / 10),
         Effort::Small => (8, framed - framed / 50),
     };
     let plan = if residuals.len() < least || framed < 24 {
@@ -60,6 +67,21 @@ pub(super) fn encode(
             frames::encode(residuals, out);
             Ok(())
         }
+    }
+}
+
+/// Bit-packs few values, or their differences if those take less.
+fn encode_short(values: &[i64], residuals: &mut Vec<i64>, out: &mut Vec<u8>) {
+    let plain = frames::quick_frame(values);
+    residuals.clear();
+    let trend = Trend::differences(values, residuals);
+    let steps = frames::quick_frame(residuals);
+    if steps.size().saturating_add(trend.size()) < plain.size() {
+        trend.write(FRAMES, out);
+        frames::pack(residuals, steps, out);
+    } else {
+        Trend::none().write(FRAMES, out);
+        frames::pack(values, plain, out);
     }
 }
 

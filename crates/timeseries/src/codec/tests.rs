@@ -1,5 +1,5 @@
 use super::*;
-use crate::aggregate::aggregate_buffer;
+use crate::aggregate::aggregate;
 use crate::method::AggregationMethod;
 use crate::policy::ArchivePolicy;
 use nephos_model::Granularity;
@@ -86,7 +86,8 @@ fn bucket_samples() -> Vec<(&'static str, BucketColumns)> {
             .collect();
     let buckets = |buffer: &RawBuffer, secs, methods: &[AggregationMethod]| {
         let mut out = BucketColumns::new(methods);
-        aggregate_buffer(buffer, Granularity::from_secs(secs).unwrap(), Timestamp::MIN, &mut out);
+        let width = Granularity::from_secs(secs).unwrap();
+        aggregate(&buffer.timestamps, &buffer.values, None, width, Timestamp::MIN, &mut out);
         out
     };
     let integers = raw(600, |i| BEGIN + i * 5 * SECOND, move |_| (random() % 1000) as f64);

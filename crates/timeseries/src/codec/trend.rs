@@ -6,7 +6,7 @@
 //! varint centre · scaled factor
 //! ```
 
-use super::bytes::{Reader, put_scaled, put_varint, unzigzag, zigzag};
+use super::bytes::{Reader, put_scaled, put_varint, unzigzag, varint_len, zigzag};
 use super::classes::log2;
 use super::{CodecError, Effort};
 
@@ -218,6 +218,26 @@ fn common_factor(values: &[i64], any: i64) -> i64 {
 }
 
 impl Trend {
+    /// Values as they are.
+    pub(super) const fn none() -> Self {
+        Self { order: Order::Values, first: 0, second: 0, centre: 0, factor: 1 }
+    }
+
+    /// Differences, less the zeros that all of them end with, which are put into `residuals`.
+    pub(super) fn differences(values: &[i64], residuals: &mut Vec<i64>) -> Self {
+        Order::Differences.residuals(values, residuals);
+        let any = residuals.iter().fold(0, |any, value| any | value);
+        let shift = if any == 0 { 0 } else { any.trailing_zeros().min(62) };
+        residuals.iter_mut().for_each(|value| *value >>= shift);
+        let first = values.first().copied().unwrap_or(0);
+        Self { order: Order::Differences, first, factor: 1 << shift, ..Self::none() }
+    }
+
+    /// About how many bytes it takes more than [`none`](Self::none).
+    pub(super) fn size(&self) -> usize {
+        varint_len(zigzag(self.first)) + if self.factor == 1 { 0 } else { 2 }
+    }
+
     /// Appends it; `coding` has two bits.
     pub(super) fn write(&self, coding: u8, out: &mut Vec<u8>) {
         let order = match self.order {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use nephos_config::Mode;
-use nephos_metric_store::bench::{BenchOptions, Figure};
+use nephos_metric_store::bench::{BenchOptions, Figure, Part};
 use nephos_metric_store::tools::{Inspection, Selection, inspect, verify};
 use nephos_metric_store::{LocalStore, MetricStore, StoreOptions};
 use nephos_observe::SystemClock;
@@ -22,8 +22,14 @@ use crate::setup::{configuration, say};
 
 /// Runs a command about the store.
 pub(super) async fn run(common: &Common, command: StoreCommand) -> anyhow::Result<ExitCode> {
-    if let StoreCommand::Bench { folder, instances, readings, seed, runs, output } = command {
-        return bench(folder, instances, readings, seed, runs, output.format).await;
+    if let StoreCommand::Bench { folder, instances, readings, seed, runs, mut parts, output } = command {
+        if parts.is_empty() {
+            parts = Part::TABLE.to_vec();
+        }
+        let clock = Arc::new(SystemClock::default());
+        let options =
+            BenchOptions { parts, folder: PathBuf::new(), instances, readings, seed, runs, clock };
+        return bench(folder, options, output.format).await;
     }
     let Some(loaded) = configuration(common, Mode::Embedded)? else {
         return Ok(ExitCode::from(crate::BAD_CONFIGURATION));
@@ -170,19 +176,12 @@ fn as_json(found: &Inspection) -> Value {
     json!({"shards": shards.collect::<Vec<_>>(), "encodings": encodings.collect::<Vec<_>>()})
 }
 
-async fn bench(
-    folder: Option<PathBuf>,
-    instances: u64,
-    readings: usize,
-    seed: u64,
-    runs: usize,
-    format: Format,
-) -> anyhow::Result<ExitCode> {
+/// Measures in a folder of its own below the one that is given.
+async fn bench(folder: Option<PathBuf>, options: BenchOptions, format: Format) -> anyhow::Result<ExitCode> {
     let parent = folder.unwrap_or_else(std::env::temp_dir);
     let folder = parent.join(format!("nephos-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
-    let clock = Arc::new(SystemClock::default());
-    let options = BenchOptions { folder: folder.clone(), instances, readings, seed, runs, clock };
+    let options = BenchOptions { folder: folder.clone(), ..options };
     let mut figures = Vec::new();
     let done = nephos_metric_store::bench::run(&options, &mut |figure| {
         if format == Format::Table {

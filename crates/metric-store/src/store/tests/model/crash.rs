@@ -8,6 +8,7 @@ use super::*;
 use crate::bench::workload::Random;
 use crate::compaction::compact;
 use crate::disk::sim::{Op, SimFs};
+use crate::janitor::tidy;
 use crate::log::LogWriter;
 use crate::query::{Budget, query};
 
@@ -41,7 +42,7 @@ impl Life {
 
     /// One step; an error is what the caller of the store would have got.
     fn step(&mut self) -> Result<(), StoreError> {
-        match self.below(20) {
+        match self.below(21) {
             0..=10 => self.append(),
             11 | 12 => {
                 self.now += self.random.below(200).cast_signed();
@@ -54,6 +55,7 @@ impl Life {
             14 => self.delete(),
             15..=17 => self.checkpoint(false),
             18 => self.checkpoint(true),
+            19 => self.tidy(),
             _ => {
                 self.engine = None;
                 self.open()
@@ -135,6 +137,15 @@ impl Life {
         log.rotate()?;
         checkpoint(shard, log.key(), &clock)?;
         compact(shard, full, &clock)
+    }
+
+    /// As the janitor does it, and more readily.
+    fn tidy(&mut self) -> Result<(), StoreError> {
+        let clock = ManualClock::new(Timestamp::EPOCH);
+        let (shard, _) = self.engine.as_ref().unwrap();
+        let segments = shard.segments();
+        let mut segments = segments.iter();
+        segments.try_for_each(|segment| tidy(shard, segment, 1_000, &clock).map(drop))
     }
 
     /// Whether the store answers as one of the candidates; the others are forgotten.

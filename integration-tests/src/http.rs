@@ -9,7 +9,8 @@ use serde_json::Value;
 pub struct Http {
     client: reqwest::Client,
     base: String,
-    user: String,
+    user: Option<(String, String)>,
+    headers: Vec<(String, String)>,
 }
 
 /// What came back.
@@ -47,19 +48,44 @@ pub fn install_tls() {
 impl Http {
     /// A client of `base` (`http://host:port`).
     pub fn new(base: &str) -> Self {
+        Self::built(base, reqwest::Client::builder())
+    }
+
+    /// A client of `base` (`https://host:port`) that trusts this authority (PEM) and no other.
+    pub fn trusting(base: &str, authority: &[u8]) -> Self {
+        let authority = reqwest::Certificate::from_pem(authority).expect("a certificate");
         install_tls();
-        let client = reqwest::Client::builder()
+        Self::built(base, reqwest::Client::builder().tls_certs_only([authority]))
+    }
+
+    fn built(base: &str, builder: reqwest::ClientBuilder) -> Self {
+        install_tls();
+        let client = builder
             .timeout(Duration::from_secs(30))
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .expect("http client");
-        Self { client, base: base.trim_end_matches('/').to_owned(), user: "admin".to_owned() }
+        let user = Some(("admin".to_owned(), "ignored".to_owned()));
+        Self { client, base: base.trim_end_matches('/').to_owned(), user, headers: Vec::new() }
     }
 
     /// The same client as another user.
     #[must_use]
     pub fn as_user(&self, user: &str) -> Self {
-        Self { user: user.to_owned(), ..self.clone() }
+        self.with_password(user, "ignored")
+    }
+
+    /// The same client as a user with a password.
+    #[must_use]
+    pub fn with_password(&self, user: &str, password: &str) -> Self {
+        Self { user: Some((user.to_owned(), password.to_owned())), ..self.clone() }
+    }
+
+    /// The same client as nobody, but with these headers.
+    #[must_use]
+    pub fn with_headers(&self, headers: &[(&str, &str)]) -> Self {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self { user: None, headers: headers.collect(), ..self.clone() }
     }
 
     /// Base address.
@@ -70,11 +96,14 @@ impl Http {
     /// Sends a request; `Err` if there was no answer.
     pub async fn try_send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer, String> {
         let method = reqwest::Method::from_bytes(method.as_bytes()).expect("method");
-        let mut request = self
-            .client
-            .request(method, format!("{}{path}", self.base))
-            .header("accept", "application/json")
-            .basic_auth(&self.user, Some("ignored"));
+        let mut request =
+            self.client.request(method, format!("{}{path}", self.base)).header("accept", "application/json");
+        if let Some((user, password)) = &self.user {
+            request = request.basic_auth(user, Some(password));
+        }
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }

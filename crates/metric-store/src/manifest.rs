@@ -192,7 +192,11 @@ impl Live {
         }
         self.mark.number.store(number, Ordering::Release);
         self.now = next;
-        self.forget_old(number)
+        // It is in force: whoever called must not believe that it is not.
+        if let Err(error) = self.forget_old(number) {
+            tracing::warn!(error = %error, "old manifests stay until the next one");
+        }
+        Ok(())
     }
 
     /// Removes manifests that nobody needs: one before the newest stays for whoever is just about to read it.

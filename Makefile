@@ -11,11 +11,13 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 NEPHOS_ARGS ?=
 SOAK_MINUTES ?= 60
 COMPARE_ARGS ?=
+CONFORMANCE_ARGS ?=
+LONG ?=
 
-.PHONY: help run build test lint fmt fmt-check clippy docs deps-check bench compare soak client chart-test ci install uninstall clean servers
+.PHONY: help run build test lint fmt fmt-check clippy docs deps-check bench compare compare-api conformance conformance-diff soak client ceilometer chart-test ci install uninstall clean servers
 
 help: ## Show what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  \033[36m%-12s\033[0m %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}'
 
 run: client ## Build and start Nephos on this machine, no server needed
 	@scripts/prerequisites
@@ -30,7 +32,20 @@ build: ## Build the release binary
 test: client ## Install and start what tests need, run every test, print totals
 	@scripts/prerequisites
 	@scripts/servers start
-	@scripts/run-tests
+	@TOOLS="$(TOOLS)" scripts/run-tests
+
+conformance: ## Run Gnocchi's own functional suites against Nephos on both kinds of storage; LONG=1 adds conformance-diff
+	@scripts/prerequisites
+	@scripts/servers start
+	@cargo build --locked --package nephos
+	@set -a; eval "$$(scripts/servers env)"; TOOLS="$(TOOLS)" CARGO_TARGET_DIR="$(TARGET)"; \
+	  integration-tests/conformance/run suites $(CONFORMANCE_ARGS); integration-tests/conformance/run replay
+	@if [ -n "$(LONG)" ]; then $(MAKE) --no-print-directory conformance-diff CONFORMANCE_ARGS=; fi
+
+conformance-diff: ## Send 2,400 random requests to Nephos and to a real Gnocchi and compare the answers
+	@scripts/prerequisites
+	@cargo build --locked --package nephos
+	@TOOLS="$(TOOLS)" CARGO_TARGET_DIR="$(TARGET)" integration-tests/conformance/run compare $(CONFORMANCE_ARGS)
 
 servers: ## Start the PostgreSQL, RabbitMQ and S3 server that tests use
 	@scripts/servers start && scripts/servers env
@@ -60,11 +75,17 @@ bench: build ## Measure the metric store under the load of a cloud, then the cod
 compare: ## Run Nephos (make build), Gnocchi, VictoriaMetrics, Prometheus and InfluxDB on the same work; COMPARE_ARGS=--quick
 	@TOOLS="$(TOOLS)" CARGO_TARGET_DIR="$(TARGET)" benches/compare/run $(COMPARE_ARGS)
 
+compare-api: ## Measure what requests of Gnocchi's API cost Nephos (make build) and Gnocchi; COMPARE_ARGS=--quick
+	@TOOLS="$(TOOLS)" CARGO_TARGET_DIR="$(TARGET)" benches/compare/api $(COMPARE_ARGS)
+
 soak: build ## Kill a loaded Nephos at random moments and fill its disk for SOAK_MINUTES=60, counting every sample
 	SOAK_MINUTES=$(SOAK_MINUTES) cargo test --release --locked --package nephos-integration-tests --features soak --test soak -- --nocapture
 
 client: ## Install the gnocchi and aodh command-line clients into a private venv
 	@scripts/clients "$(TOOLS)/client"
+
+ceilometer: ## Install Ceilometer, whose publisher is tested, into a private venv
+	@scripts/ceilometer "$(TOOLS)/ceilometer"
 
 chart-test: ## Check the Helm chart on Helm 3 and 4
 	@scripts/chart-test "$(TOOLS)"

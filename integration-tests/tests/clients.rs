@@ -3,7 +3,9 @@
 
 mod clients {
     mod alarms;
+    mod every_command;
     mod hints;
     mod metrics;
+    mod shell;
     mod support;
 }

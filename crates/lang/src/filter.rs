@@ -186,7 +186,7 @@ impl Reader<'_> {
                 Some(operator) => {
                     self.below(Step::Key(key.clone()), |reader| reader.comparison(operator, operand))
                 }
-                None => Err(self.wrong_key(other, "extra keys not allowed")),
+                None => Err(self.wrong_key(other, "not a valid value")),
             },
         }?;
         self.depth -= 1;

@@ -160,7 +160,10 @@ fn of_problem(problem: &Problem) -> Refusal {
         Problem::Bad(text) => Refusal::new(StatusCode::BAD_REQUEST, text.as_str()),
         Problem::Detailed { missing, cause, reason, detail } => {
             let status = if *missing { StatusCode::NOT_FOUND } else { StatusCode::BAD_REQUEST };
-            let mut description = json!({"cause": cause, "detail": detail});
+            let mut description = json!({"cause": cause});
+            if !detail.is_null() {
+                description["detail"] = detail.clone();
+            }
             if let Some(reason) = reason {
                 description["reason"] = Value::String(reason.clone());
             }

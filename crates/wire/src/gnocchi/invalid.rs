@@ -156,12 +156,15 @@ impl<'a> Field<'a> {
         self.value.as_f64().ok_or_else(|| self.invalid("expected Real"))
     }
 
-    /// As a whole number of at least `least`; text of a whole number counts as one.
+    /// As a whole number of at least `least`; text of a whole number counts as one, and of other numbers the fraction is
+    /// dropped.
     pub fn whole_number(&self, least: u64) -> Result<u64, Invalid> {
-        let negative = self.value.as_i64().is_some_and(|number| number < 0);
         let number = match self.value {
-            Value::Number(_) if negative => None,
-            Value::Number(number) => Some(number.as_u64().ok_or_else(|| self.invalid("expected int"))?),
+            Value::Number(number) => match (number.as_u64(), number.as_f64()) {
+                (Some(number), _) => Some(number),
+                (None, Some(number)) if number <= MOST_EXACT => cut(number),
+                _ => return Err(self.invalid("expected int")),
+            },
             Value::String(text) => match text.trim().parse::<i128>() {
                 Ok(number) => u64::try_from(number).ok(),
                 Err(_) => return Err(self.invalid("expected int")),
@@ -172,6 +175,16 @@ impl<'a> Field<'a> {
             .filter(|number| *number >= least)
             .ok_or_else(|| self.invalid(format!("value must be at least {least}")))
     }
+}
+
+/// 2⁵³: up to here every whole number is a float of its own.
+const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// Without its fraction, unless it is negative or more than [`MOST_EXACT`].
+fn cut(number: f64) -> Option<u64> {
+    let whole = number.trunc();
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]
+    (0.0..=MOST_EXACT).contains(&whole).then_some(whole as u64)
 }
 
 /// A mapping of a body.
@@ -280,7 +293,11 @@ mod tests {
             (json!("3"), Ok(3)),
             (json!(-1), Err("value must be at least 0")),
             (json!("-1"), Err("value must be at least 0")),
-            (json!(1.5), Err("expected int")),
+            (json!(60.0), Ok(60)),
+            (json!(1.5), Ok(1)),
+            (json!(-1.5), Err("value must be at least 0")),
+            (json!(-0.5), Ok(0)),
+            (json!(1e300), Err("expected int")),
             (json!("x"), Err("expected int")),
             (json!(null), Err("expected int")),
         ] {

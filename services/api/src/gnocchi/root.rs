@@ -75,7 +75,7 @@ struct Link {
 /// Versions of the API.
 #[derive(Debug, Serialize, ToSchema)]
 struct Versions {
-    /// Version of the program.
+    /// The release of Gnocchi whose API this is.
     build: &'static str,
     /// Versions of the API.
     versions: Vec<VersionLink>,
@@ -147,10 +147,13 @@ struct WorkerStatus {
     statistics: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
 }
 
+/// The release of Gnocchi whose API this is. Ceilometer refuses to write to a Gnocchi before 4.2.
+const GNOCCHI: &str = "4.7.1";
+
 async fn versions(base: BaseUrl) -> Result<Response, Failure> {
     let links = vec![Link { rel: "self".to_owned(), href: base.join("/v1/") }];
     let version = VersionLink { id: "v1.0", status: "CURRENT", updated: "2015-03-19", links };
-    reply::ok(&Versions { build: env!("CARGO_PKG_VERSION"), versions: vec![version] })
+    reply::ok(&Versions { build: GNOCCHI, versions: vec![version] })
 }
 
 async fn to_v1(base: BaseUrl) -> Response {

@@ -81,8 +81,8 @@ impl Args {
         let Some(text) = self.get("limit") else { return Ok(most) };
         match text.trim().parse::<i128>() {
             Ok(limit) if limit >= 1 => Ok(u64::try_from(limit).unwrap_or(u64::MAX).min(most)),
-            Ok(_) => Err(Problem::argument("limit", "value must be at least 1")),
-            Err(_) => Err(Problem::argument("limit", "expected int")),
+            Ok(_) => Err(Problem::pagination("value must be at least 1", "limit")),
+            Err(_) => Err(Problem::pagination("expected int", "limit")),
         }
     }
 

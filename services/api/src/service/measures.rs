@@ -143,8 +143,8 @@ pub fn parse_resample(text: &str) -> Result<Resample, Problem> {
         return Ok(Resample::Calendar(calendar));
     }
     let nanos = nephos_wire::gnocchi::timespan::parse(text);
-    let nanos = nanos.map_err(|error| Problem::argument("resample", error.to_string()))?;
+    let nanos = nanos.map_err(|error| Problem::Bad(error.to_string()))?;
     Granularity::from_nanos(nanos)
         .map(Resample::Step)
-        .ok_or_else(|| Problem::argument("resample", "Timespan must be positive"))
+        .ok_or_else(|| Problem::Bad("Timespan must be positive".to_owned()))
 }

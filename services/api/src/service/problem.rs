@@ -43,7 +43,7 @@ pub enum Problem {
         cause: &'static str,
         /// Why.
         reason: Option<String>,
-        /// With what.
+        /// With what; null where there is nothing to tell.
         detail: Value,
     },
     /// The body does not have its shape.
@@ -65,6 +65,12 @@ impl Problem {
     pub fn argument(name: &str, reason: impl Into<String>) -> Self {
         let detail = Value::String(name.to_owned());
         Self::Detailed { missing: false, cause: "Argument value error", reason: Some(reason.into()), detail }
+    }
+
+    /// An argument of a page that cannot be used, in the words of what reads bodies.
+    pub fn pagination(message: &str, name: &str) -> Self {
+        let reason = Some(format!("{message} for dictionary value @ data['{name}']"));
+        Self::Detailed { missing: false, cause: "Argument value error", reason, detail: Value::Null }
     }
 
     /// What a path names does not exist: `Metric x does not exist`.

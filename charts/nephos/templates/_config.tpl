@@ -80,10 +80,15 @@ nephos.toml: |
   [notifier]
   timeout = {{ $values.alarmNotifier.timeout | toJson }}
   ssl_verify = {{ $values.alarmNotifier.sslVerify }}
-  {{- with $values.retention.resourceCleanupAfter }}
+  {{- if or $values.retention.resourceCleanupAfter $values.retention.historyCleanupAfter }}
 
   [retention]
+  {{- with $values.retention.resourceCleanupAfter }}
   resource_cleanup_after = {{ . | toJson }}
+  {{- end }}
+  {{- with $values.retention.historyCleanupAfter }}
+  history_cleanup_after = {{ . | toJson }}
+  {{- end }}
   {{- end }}
 {{- with $values.api.policy }}
 policy.yaml: |

@@ -450,6 +450,8 @@ pub struct NotifierSettings {
 pub struct RetentionSettings {
     /// How long a resource that ended is kept with its metrics; for ever if absent.
     pub resource_cleanup_after: Option<Duration>,
+    /// How long a past revision of a resource is kept after it ended; for ever if absent.
+    pub history_cleanup_after: Option<Duration>,
 }
 
 /// `[hypervisor]`.

@@ -408,6 +408,10 @@ pub trait ResourceIndex: Send + Sync + Debug {
     /// [`search_resources`](Self::search_resources).
     async fn delete_resources(&self, search: &ResourceSearch) -> Result<(u64, Vec<MetricId>), IndexError>;
 
+    /// Forgets past revisions that ended before `before`, the longest ended first and at most `limit` of them; how many
+    /// they were. Resources as they are now stay.
+    async fn expire_history(&self, before: Timestamp, limit: u64) -> Result<u64, IndexError>;
+
     /// Makes resources and metrics exist, in one transaction: the bulk call. Existing resources get changed
     /// attributes (one revision each); unknown attributes of a type are left out; ended ones come back to life unless
     /// `ended_at` is given. Created resources start at `now`. Answers `metrics` in their order; a metric without policy
@@ -458,6 +462,8 @@ pub trait MetricIndex: Send + Sync + Debug {
     /// Live metrics by resource and name, in the order asked for; from memory like [`known_metrics`](Self::known_metrics).
     async fn known_by_name(&self, places: &[(ResourceId, &str)])
     -> Result<Vec<Option<MetricId>>, IndexError>;
+    /// Gives a live metric another policy; `NotFound` "metric" or "archive policy". The policy it had.
+    async fn change_metric_policy(&self, id: MetricId, policy: &str) -> Result<String, IndexError>;
     /// Hides a live metric; `NotFound`. Its row stays until [`expunge_metrics`](Self::expunge_metrics).
     async fn delete_metric(&self, id: MetricId) -> Result<(), IndexError>;
     /// Ids of up to `limit` deleted metrics whose data the janitor must remove from the store.

@@ -29,6 +29,11 @@ pub(crate) fn created(what: &'static str, number: usize) {
     counter!("nephos_index_created_total", "what" => what).increment(number as u64);
 }
 
+/// Past revisions were forgotten.
+pub(crate) fn history_expired(revisions: u64) {
+    counter!("nephos_index_expired_revisions_total").increment(revisions);
+}
+
 /// The collector asked for metrics.
 pub(crate) fn ensured(received: usize, refused: usize) {
     counter!("nephos_index_ensured_metrics_total").increment(received as u64);

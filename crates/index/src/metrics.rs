@@ -149,6 +149,29 @@ impl MetricIndex for SqlIndex {
         self.know_named(places).await
     }
 
+    async fn change_metric_policy(&self, id: MetricId, policy: &str) -> Result<String, IndexError> {
+        let changed = self
+            .db
+            .transaction(|tx| {
+                Box::pin(async move {
+                    let lock = tx.dialect().for_update();
+                    let sql = format!("SELECT archive_policy_name FROM metric WHERE id = $1{lock}");
+                    let row = tx.read_one(sql, &[id.0.into()]).await?;
+                    let mut row = row.ok_or_else(|| IndexError::not_found("metric", id))?;
+                    known::note(tx, "id = $1", id.0.into()).await?;
+                    let sql = "UPDATE metric SET archive_policy_name = $2 WHERE id = $1";
+                    tx.execute(sql, &[id.0.into(), policy.into()]).await?;
+                    Ok::<_, WriteError>(row.take_text(0)?)
+                })
+            })
+            .await;
+        self.known.changed();
+        changed.map_err(|error| match error.is_missing_reference() {
+            true => IndexError::not_found("archive policy", policy),
+            false => error.into(),
+        })
+    }
+
     async fn delete_metric(&self, id: MetricId) -> Result<(), IndexError> {
         let buried =
             self.db.transaction(|tx| Box::pin(async move { bury(tx, "id = $1", id.0.into()).await })).await?;

@@ -9,11 +9,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use nephos_model::{MetricId, Resource, ResourceId, ResourceType, Timestamp};
+use nephos_sql::Dialect;
 
 use crate::contract::{
     EnsureMetric, EnsureResource, EnsuredMetric, IndexError, NewResource, Page, ResourceIndex,
     ResourceSearch, ResourceUpdate, TypeChange,
 };
+use crate::instrument;
 use crate::sql_index::SqlIndex;
 use read::Listing;
 
@@ -102,6 +104,27 @@ impl ResourceIndex for SqlIndex {
 
     async fn delete_resources(&self, search: &ResourceSearch) -> Result<(u64, Vec<MetricId>), IndexError> {
         self.remove_resources(search).await
+    }
+
+    async fn expire_history(&self, before: Timestamp, limit: u64) -> Result<u64, IndexError> {
+        let limit = limit.min(i64::MAX as u64);
+        let oldest = |place: &str| {
+            format!(
+                "SELECT {place} FROM resource_history WHERE revision_end < $1 ORDER BY revision_end LIMIT {limit}"
+            )
+        };
+        // By the places of the rows: looked up by their keys, PostgreSQL would rather read the whole table.
+        let sql = match self.db.dialect() {
+            Dialect::Postgres => {
+                format!("DELETE FROM resource_history WHERE ctid = ANY (ARRAY({}))", oldest("ctid"))
+            }
+            Dialect::Sqlite => {
+                format!("DELETE FROM resource_history WHERE rowid IN ({})", oldest("rowid"))
+            }
+        };
+        let expired = self.db.execute(sql, &[before.into()]).await?;
+        instrument::history_expired(expired);
+        Ok(expired)
     }
 
     async fn ensure(

@@ -73,6 +73,7 @@ suite! {
         removed_attributes_leave_resources_and_history,
         impossible_changes_leave_the_type_as_it_was;
     metrics:
+        a_metric_gets_another_policy,
         metrics_are_created_found_and_filtered,
         missing_references_are_named,
         names_are_unique_among_live_metrics_of_a_resource,
@@ -101,6 +102,7 @@ suite! {
         failed_updates_change_nothing,
         deletion_takes_metrics_and_history_along,
         racing_updates_all_become_revisions,
+        old_revisions_expire_the_oldest_first,
         everything_survives_reopening;
     search:
         every_attribute_and_operator_finds,

@@ -59,6 +59,24 @@ pub enum Operation {
         /// Of what.
         operand: Box<Operation>,
     },
+    /// How much a counter grew since its previous value; one that fell began anew from zero.
+    Increase {
+        /// Whether it is divided by the seconds between the points.
+        per_second: bool,
+        /// Of what.
+        operand: Box<Operation>,
+    },
+    /// Some of the series: those with the largest, or smallest, value over the whole time.
+    Rank {
+        /// Whether the smallest are wanted.
+        smallest: bool,
+        /// How many series, at least 1.
+        count: usize,
+        /// One of [`RANKINGS`].
+        method: String,
+        /// Of what.
+        operand: Box<Operation>,
+    },
 }
 
 /// A series, or several by a pattern.
@@ -72,6 +90,9 @@ pub struct Reference {
 
 /// Methods of `aggregate` and `rolling`, each also with `rate:` before it.
 pub const AGGREGATES: [&str; 8] = ["mean", "median", "std", "min", "max", "sum", "var", "count"];
+/// What `top` and `bottom` rank series by.
+pub const RANKINGS: [&str; 10] =
+    ["mean", "median", "std", "min", "max", "sum", "var", "count", "first", "last"];
 /// Methods of `resample` beside percentiles, each also with `rate:` before it.
 const RESAMPLES: [&str; 9] = ["mean", "median", "std", "min", "max", "sum", "count", "first", "last"];
 
@@ -123,7 +144,9 @@ impl Operation {
             | Self::Rolling { operand, .. }
             | Self::Resample { operand, .. }
             | Self::Unary(_, operand)
-            | Self::RateOfChange { operand, .. } => operand.collect(found),
+            | Self::RateOfChange { operand, .. }
+            | Self::Increase { operand, .. }
+            | Self::Rank { operand, .. } => operand.collect(found),
         }
     }
 
@@ -165,6 +188,12 @@ impl fmt::Display for Operation {
             Self::Unary(operator, operand) => write!(f, "({} {operand})", operator.name()),
             Self::RateOfChange { per_second: false, operand } => write!(f, "(rateofchange {operand})"),
             Self::RateOfChange { per_second: true, operand } => write!(f, "(rateofchangesec {operand})"),
+            Self::Increase { per_second: false, operand } => write!(f, "(increase {operand})"),
+            Self::Increase { per_second: true, operand } => write!(f, "(increasesec {operand})"),
+            Self::Rank { smallest, count, method, operand } => {
+                let name = if *smallest { "bottom" } else { "top" };
+                write!(f, "({name} {count} {method} {operand})")
+            }
         }
     }
 }
@@ -230,6 +259,18 @@ impl Reader<'_> {
                 let per_second = name == "rateofchangesec";
                 self.series(operand)?.map(|operand| Operation::RateOfChange { per_second, operand })
             }
+            ("increase" | "increasesec", [operand]) => {
+                let per_second = name == "increasesec";
+                self.series(operand)?.map(|operand| Operation::Increase { per_second, operand })
+            }
+            ("top" | "bottom", [count, method, operand]) => match (window_of(count), ranking(method)) {
+                (Some(count), Some(method)) => {
+                    let smallest = name == "bottom";
+                    let rank = |operand| Operation::Rank { smallest, count, method, operand };
+                    self.series(operand)?.map(rank)
+                }
+                _ => None,
+            },
             ("clip", [operand, low]) => Some(self.binary(BinaryOperator::AtLeast, operand, low)?),
             ("clip", [operand, low, high]) => {
                 let raised = self.binary(BinaryOperator::AtLeast, operand, low)?;
@@ -302,6 +343,11 @@ fn reference(pair: &[Value]) -> Option<Reference> {
 fn aggregate_method(value: &Value) -> Option<String> {
     let name = value.as_str()?;
     AGGREGATES.contains(&name.strip_prefix("rate:").unwrap_or(name)).then(|| name.to_owned())
+}
+
+fn ranking(value: &Value) -> Option<String> {
+    let name = value.as_str()?;
+    RANKINGS.contains(&name).then(|| name.to_owned())
 }
 
 fn resample_method(value: &Value) -> Option<String> {

@@ -8,10 +8,11 @@ use std::iter::Peekable;
 use std::ops::Range;
 use std::sync::Arc;
 
-use nephos_model::{Clock, Granularity, Timestamp};
+use nephos_model::{Clock, Granularity, MetricId, Timestamp};
 use nephos_timeseries::{BucketColumns, decode_columns};
 
 use crate::contract::StoreError;
+use crate::head::{Erased, hidden};
 use crate::instrument;
 use crate::manifest::Live;
 use crate::pack::{CHUNK_ROWS, Packer, unpackable};
@@ -90,7 +91,8 @@ fn merge(
     let mut writer = SegmentWriter::create(&shard.disk, shard.number, &name)?;
     let (oldest, cursors) = (range.start == 0, Vec::with_capacity(sources.len()));
     let newer = segments.get(range.end..).unwrap_or_default();
-    let mut merger = Merger { shard, oldest, newer, full, packer: Packer::default(), cursors };
+    let erased = Vec::new();
+    let mut merger = Merger { shard, oldest, newer, full, packer: Packer::default(), erased, cursors };
     for segment in sources {
         merger.cursors.push((segment, segment.entries(&shard.damage).peekable()));
     }
@@ -100,11 +102,13 @@ fn merge(
         }
         merger.write(&mut writer, &entries)?;
     }
+    let erased = std::mem::take(&mut merger.erased);
     drop(merger);
     if sources.iter().any(|segment| segment.is_broken()) {
         // Found just now: the next round goes around it.
         return Ok(0);
     }
+    let all = sources.len() == segments.len() && live.now().segments.len() == segments.len();
     if writer.metrics() == 0 {
         replace(shard, &mut live, segments, range, None)?;
         return Ok(0);
@@ -113,20 +117,27 @@ fn merge(
     instrument::segment_written("compaction", size, clock.monotonic().saturating_sub(start));
     let merged = Segment::open(Arc::clone(&shard.disk), shard.number, &name, &shard.damage)?;
     replace(shard, &mut live, segments, range, Some(Arc::new(merged)))?;
+    if all {
+        shard.head_mut().left_behind(&erased);
+    }
     Ok(size)
 }
 
-/// Granularities of a metric that lives, and the oldest bucket of each that is still kept. `None` if it was deleted
-/// since this was written: a newer segment or the log says so.
-pub(crate) fn kept_from(shard: &Shard, newest: &Entry) -> Option<Vec<(Granularity, Timestamp)>> {
+/// What of a metric that lives is still kept. `None` if it was deleted since this was written: a newer segment or the
+/// log says so.
+pub(crate) fn kept_from(shard: &Shard, newest: &Entry) -> Option<Vec<Kept>> {
     let head = shard.head();
     let state = head.metrics.get(newest.metric)?;
     // Born again since: this is the former life.
     if newest.commit <= state.born_after {
         return None;
     }
-    let items = state.policy.definition.iter();
-    Some(items.map(|item| (item.granularity, state.first_kept(item))).collect())
+    let kept = state.kept().into_iter().map(|(granularity, first_kept)| Kept {
+        granularity,
+        first_kept,
+        hidden: hidden(state.erased(), granularity),
+    });
+    Some(kept.collect())
 }
 
 /// Writes one segment again without what is dead in it. Returns its new size.
@@ -173,6 +184,16 @@ fn replace(
     Ok(())
 }
 
+/// Of one granularity of a metric.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) granularity: Granularity,
+    /// The oldest bucket that is still kept.
+    pub(crate) first_kept: Timestamp,
+    /// Starts of buckets that were erased.
+    pub(crate) hidden: Vec<Range<Timestamp>>,
+}
+
 /// Walks several segments together, metric by metric.
 struct Merger<'a, I: Iterator<Item = Entry>> {
     shard: &'a Shard,
@@ -183,6 +204,8 @@ struct Merger<'a, I: Iterator<Item = Entry>> {
     /// Whether everything is to become as small as it can.
     full: bool,
     packer: Packer,
+    /// Ranges whose buckets were left behind.
+    erased: Vec<(MetricId, Vec<Erased>)>,
     cursors: Vec<(&'a Arc<Segment>, Peekable<I>)>,
 }
 
@@ -210,11 +233,15 @@ impl<'a, I: Iterator<Item = Entry>> Merger<'a, I> {
             // Older segments may still hold the metric.
             return if self.oldest { Ok(()) } else { writer.push(newest.metric, newest.commit, None) };
         };
+        // Before it is asked what is kept: a range that comes now is not one of those that are left behind.
+        if let Some(state) = self.shard.head().metrics.get(newest.metric).filter(|s| !s.erased().is_empty()) {
+            self.erased.push((newest.metric, state.erased().to_vec()));
+        }
         // What is not in the head was deleted, and a newer segment or the log says so.
         let Some(kept_from) = kept_from(self.shard, newest) else { return Ok(()) };
         let state = newest_segment.state(block)?.into_owned();
         let mut granularities = Vec::with_capacity(kept_from.len());
-        for (granularity, first_kept) in kept_from {
+        for Kept { granularity, first_kept, hidden } in kept_from {
             let alive = entries.iter().filter(|(_, entry)| entry.commit > block.born_after);
             let blocks = alive.filter_map(|(segment, entry)| Some((*segment, entry.data.as_ref()?)));
             let chunks = blocks.flat_map(|(segment, block)| {
@@ -222,7 +249,7 @@ impl<'a, I: Iterator<Item = Entry>> Merger<'a, I> {
                 block.chunks(granularity).iter().map(move |chunk| (segment, block, *chunk))
             });
             let chunks = chunks.filter(|(_, _, chunk)| chunk.last >= first_kept).collect();
-            let joined = self.join(chunks)?;
+            let joined = self.join(chunks, &hidden)?;
             if !joined.is_empty() {
                 granularities.push((granularity, joined));
             }
@@ -235,8 +262,13 @@ impl<'a, I: Iterator<Item = Entry>> Merger<'a, I> {
         writer.push(newest.metric, newest.commit, Some(&content))
     }
 
-    /// Copies large chunks, joins small ones, unless they are too few to make a large one. A damaged chunk is copied as it is: reading it names the damage.
-    fn join(&mut self, chunks: Vec<(&Segment, &Block, ChunkRef)>) -> Result<Vec<PackedChunk>, StoreError> {
+    /// Copies large chunks, joins small ones, unless they are too few to make a large one, and leaves hidden buckets
+    /// behind. A damaged chunk is copied as it is: reading it names the damage.
+    fn join(
+        &mut self,
+        chunks: Vec<(&Segment, &Block, ChunkRef)>,
+        hidden: &[Range<Timestamp>],
+    ) -> Result<Vec<PackedChunk>, StoreError> {
         let mut joined = Vec::new();
         let mut open = BucketColumns::default();
         let rows: u64 = chunks.iter().map(|(_, _, chunk)| u64::from(chunk.rows)).sum();
@@ -245,7 +277,12 @@ impl<'a, I: Iterator<Item = Entry>> Merger<'a, I> {
         for (segment, block, chunk) in chunks {
             let bytes = segment.chunk(block, chunk)?;
             let large = open.is_empty() && chunk.rows as usize * 2 > CHUNK_ROWS;
-            let small = if alone || large { None } else { decode_columns(&bytes).ok() };
+            let touched = hidden.iter().any(|hidden| chunk.first < hidden.end && chunk.last >= hidden.start);
+            let whole = (alone || large) && !touched;
+            let mut small = if whole { None } else { decode_columns(&bytes).ok() };
+            if let Some(part) = &mut small {
+                hidden.iter().for_each(|hidden| part.remove(hidden.clone()));
+            }
             match small {
                 Some(part) if open.is_empty() => open = part,
                 Some(part) => open.overwrite(&part),

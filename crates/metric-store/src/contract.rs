@@ -68,6 +68,26 @@ pub struct Series {
     pub granularities: Vec<SeriesPoints>,
 }
 
+/// A range of time to erase of some metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Erase {
+    /// The metrics.
+    pub metrics: Vec<MetricId>,
+    /// Start of the range, inclusive.
+    pub start: Timestamp,
+    /// Its end, exclusive.
+    pub stop: Timestamp,
+}
+
+/// Another policy for a metric.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adoption {
+    /// The metric.
+    pub metric: MetricId,
+    /// What it gets.
+    pub policy: Arc<ArchivePolicy>,
+}
+
 /// Figures of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StoreStatistics {
@@ -201,6 +221,22 @@ pub trait MetricStore: Send + Sync + Debug {
 
     /// Forgets metrics: hidden at once, space regained later. Unknown ones are fine; idempotent.
     async fn delete(&self, metrics: &[MetricId]) -> Result<(), StoreError>;
+
+    /// Erases a range of time: when it returns, every bucket of every granularity that lies inside the range is gone,
+    /// durably, and space is regained later. A bucket that sticks out of the range stays whole once it can take no more
+    /// measures; before that it goes on without the erased ones. Measures that come afterwards are taken as ever: late
+    /// ones inside the back window make their buckets anew. Retention does not go back, nor does the window. Metrics
+    /// without data are fine; idempotent. [`StoreError::TooLarge`] for a metric that has more erased ranges than can be
+    /// kept apart until its segments are merged.
+    async fn erase(&self, erase: &Erase) -> Result<(), StoreError>;
+
+    /// Gives a metric another policy, with whatever granularities and methods, durably and visibly to the next query.
+    /// What can be [derived](nephos_timeseries::Derivation) from the aggregates that it has shows under the new policy
+    /// as well; the rest begins empty. Runs that still come with a policy the metric had before are merged under the
+    /// new one. What the new policy does not keep, and is no source of what it keeps, is gone. A metric without data
+    /// gets its policy from its first run. Idempotent. [`StoreError::TooLarge`] for a metric whose policy changed more
+    /// often than can be kept apart.
+    async fn adopt(&self, adoption: &Adoption) -> Result<(), StoreError>;
 
     /// Figures for status pages.
     async fn statistics(&self) -> Result<StoreStatistics, StoreError>;

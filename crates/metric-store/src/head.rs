@@ -16,8 +16,12 @@ use nephos_timeseries::{
 use crate::batch::{Batch, RunRef};
 use crate::contract::AppendReport;
 
+mod former;
+mod past;
 mod table;
 
+pub(crate) use former::{Former, Sealing, begin, blind, ceil, known_from};
+pub(crate) use past::{Erased, Past, aggregate_rest, hidden, hide};
 pub(crate) use table::{MetricTable, Place};
 
 /// Of a state that is in no table.
@@ -49,6 +53,8 @@ pub(crate) struct MetricState {
     pub(crate) born_after: u64,
     /// Per granularity the last bucket start that a former policy let go; absent ones are the earliest time.
     low_water: Option<Box<[(Granularity, Timestamp)]>>,
+    /// What was done to it beside appending, if anything.
+    pub(crate) past: Option<Box<Past>>,
 }
 
 impl MetricState {
@@ -65,6 +71,7 @@ impl MetricState {
             stored: 0,
             born_after: commit.saturating_sub(1),
             low_water: None,
+            past: None,
         }
     }
 
@@ -80,7 +87,19 @@ impl MetricState {
         let low_water = (!low_water.is_empty()).then(|| low_water.into_boxed_slice());
         // The first append finds the end of the block.
         let (metric, block_end) = (NOBODY, Timestamp::MIN);
-        Self { metric, raw, block_end, policy, commit, window, sealed, stored: commit, born_after, low_water }
+        Self {
+            metric,
+            raw,
+            block_end,
+            policy,
+            commit,
+            window,
+            sealed,
+            stored: commit,
+            born_after,
+            low_water,
+            past: None,
+        }
     }
 
     /// [`clone_from`](Clone::clone_from) that uses the memory again.
@@ -88,12 +107,18 @@ impl MetricState {
         let mut raw = std::mem::take(&mut self.raw);
         raw.clone_from(&other.raw);
         let (policy, low_water) = (Arc::clone(&other.policy), other.low_water.clone());
-        *self = Self { raw, policy, low_water, ..*other };
+        *self = Self { raw, policy, low_water, past: other.past.clone(), ..*other };
     }
 
-    /// The newest measure's time.
-    pub(crate) fn last(&self) -> Timestamp {
+    /// The time of the newest measure that is there.
+    fn last_raw(&self) -> Timestamp {
         self.raw.last().map_or(Timestamp::MIN, |measure| measure.timestamp)
+    }
+
+    /// The newest measure's time, even if that one is erased.
+    pub(crate) fn last(&self) -> Timestamp {
+        let last = self.last_raw();
+        self.past.as_ref().map_or(last, |past| last.max(past.newest))
     }
 
     /// Marks of buckets that former policies let go.
@@ -103,12 +128,11 @@ impl MetricState {
 
     /// Merges one run, its policy interned; returns how many of its measures were late.
     fn merge(&mut self, policy: &Interned, run: RunRef<'_>, scratch: &mut Vec<Measure>) -> usize {
-        if !Arc::ptr_eq(&self.policy, &policy.policy) {
-            self.change_policy(&policy.policy);
-        }
+        let is_its_own = Arc::ptr_eq(&self.policy, &policy.policy) || self.change_policy(&policy.policy);
         // What polling sends: one measure, newer than all before.
         if let ([timestamp], [value]) = (run.timestamps, run.values)
-            && *timestamp > self.last()
+            && is_its_own
+            && *timestamp > self.last_raw()
             && self.follow(*timestamp, policy)
         {
             self.grow(1);
@@ -163,17 +187,14 @@ impl MetricState {
     fn move_window(&mut self) {
         let newest = self.last();
         if let (Some(start), Some(block)) = (window_start(newest, &self.policy), self.policy.coarsest())
-            && !self.raw.is_empty()
+            && newest > Timestamp::MIN
         {
             self.window = self.window.max(start);
-            self.block_end = newest.floor(block).plus_nanos(block.as_nanos());
+            // While the newest is erased, what is newer than all that is there may be late.
+            let is_there = newest == self.last_raw();
+            let end = newest.floor(block).plus_nanos(block.as_nanos());
+            self.block_end = if is_there { end } else { Timestamp::MIN };
         }
-    }
-
-    fn change_policy(&mut self, policy: &Arc<ArchivePolicy>) {
-        self.raise_low_water();
-        self.policy = Arc::clone(policy);
-        self.move_window();
     }
 
     /// What the policy let go stays gone, whatever policy follows.
@@ -204,17 +225,18 @@ impl MetricState {
     /// Where in `raw` the measures begin that buckets from `from` on need.
     pub(crate) fn needed_from(&self, from: Timestamp) -> usize {
         let at = self.raw.partition_point(|measure| measure.timestamp < from);
-        at.saturating_sub(usize::from(self.policy.has_rate()))
+        at.saturating_sub(usize::from(self.has_rate(from)))
     }
 
     /// Notes that every bucket before `sealed` is in a segment, and forgets the measures nobody needs any more.
     /// Returns how many those were.
     pub(crate) fn seal(&mut self, sealed: Timestamp) -> usize {
-        let granularities = self.policy.definition.iter().map(|item| item.granularity);
-        let needed = granularities.map(|granularity| sealed.floor(granularity)).min().unwrap_or(sealed);
+        let widths = self.widths_after(sealed);
+        let needed = widths.map(|width| sealed.floor(width)).min().unwrap_or(sealed);
         let at = self.needed_from(needed);
         self.raw.drain(..at);
         self.sealed = sealed;
+        self.forget_past();
         at
     }
 
@@ -337,6 +359,43 @@ impl Head {
             self.metrics.remove(metric);
             self.deleted.insert(metric, commit);
         }
+    }
+
+    /// Erases a range of a metric.
+    pub(crate) fn erase(&mut self, commit: u64, metric: MetricId, start: Timestamp, stop: Timestamp) {
+        if let Some(state) = self.metrics.get_mut(metric).filter(|state| commit > state.stored) {
+            state.erase(start, stop);
+            state.commit = commit;
+        }
+    }
+
+    /// Gives a metric another policy.
+    pub(crate) fn adopt(&mut self, commit: u64, metric: MetricId, policy: &Arc<ArchivePolicy>) {
+        let policy = self.intern(policy);
+        if let Some(state) = self.metrics.get_mut(metric).filter(|state| commit > state.stored) {
+            state.adopt(&policy);
+            state.commit = commit;
+        }
+    }
+
+    /// The most former policies that a metric has.
+    pub(crate) fn most_formers(&self, metric: MetricId) -> usize {
+        self.metrics.get(metric).map_or(0, |state| state.formers().len())
+    }
+
+    /// Forgets ranges of metrics that no segment holds any buckets of.
+    pub(crate) fn left_behind(&mut self, erased: &[(MetricId, Vec<Erased>)]) {
+        for (metric, ranges) in erased {
+            if let Some(state) = self.metrics.get_mut(*metric) {
+                state.forget_ranges(|range| ranges.contains(range));
+            }
+        }
+    }
+
+    /// The most ranges that any of some metrics has erased.
+    pub(crate) fn most_erased(&self, metrics: &[MetricId]) -> usize {
+        let states = metrics.iter().filter_map(|metric| self.metrics.get(*metric));
+        states.map(|state| state.erased().len()).max().unwrap_or_default()
     }
 
     /// Bytes of all raw measures.

@@ -13,7 +13,7 @@ use nephos_model::Clock;
 use crate::compaction::{drop_whole, kept_from, rewrite};
 use crate::contract::StoreError;
 use crate::instrument;
-use crate::segment::{Entry, Segment};
+use crate::segment::{ChunkRef, Entry, Segment};
 use crate::shard::Shard;
 
 /// A segment is looked at again after this long: its buckets expire slowly.
@@ -47,12 +47,16 @@ impl Survey {
                 continue;
             };
             let kept = kept_from(shard, &entry);
-            let expired = |granularity, last| {
+            let expired = |granularity, chunk: &ChunkRef| {
                 let mut kept = kept.iter().flatten();
-                kept.find(|(its, _)| *its == granularity).is_none_or(|(_, first_kept)| last < *first_kept)
+                kept.find(|kept| kept.granularity == granularity).is_none_or(|kept| {
+                    let mut hidden = kept.hidden.iter();
+                    chunk.last < kept.first_kept
+                        || hidden.any(|hidden| hidden.contains(&chunk.first) && hidden.contains(&chunk.last))
+                })
             };
             let chunks = block.granularities.iter().flat_map(|(granularity, chunks)| {
-                chunks.iter().map(move |chunk| (expired(*granularity, chunk.last), chunk.len() as u64))
+                chunks.iter().map(move |chunk| (expired(*granularity, chunk), chunk.len() as u64))
             });
             let (dead, kept_bytes) =
                 chunks.fold(

@@ -15,6 +15,10 @@
 //! that the window and method touch and no others; later ones are aggregated from raw measures there and then. Each
 //! is cut to what the policy given with the request still shows.
 //!
+//! **What changes what is stored.** Nothing does; a metric's state says how to read it. A range of time that was erased
+//! hides buckets until merging leaves them behind; a metric with another policy derives from the aggregates of the one
+//! before what that did not keep. Both are one record of the log.
+//!
 //! **Where it lies.** `FORMAT`, and for each shard a folder, or a prefix in an object store, with `MANIFEST-N` (the live
 //! set; each change is the next number), `log-EPOCH-N.nlog` and `segment-EPOCH-N.nseg`. Everything is checksummed;
 //! damage is told by file and place and costs what it touches.
@@ -58,8 +62,8 @@ mod shard;
 pub use backup::{StoreFile, backup};
 pub use bytes::shard_of;
 pub use contract::{
-    AppendReport, Batch, Calendar, MetricStore, Resample, Run, RunRef, Series, SeriesPoints, SeriesRequest,
-    StoreError, StoreStatistics,
+    Adoption, AppendReport, Batch, Calendar, Erase, MetricStore, Resample, Run, RunRef, Series, SeriesPoints,
+    SeriesRequest, StoreError, StoreStatistics,
 };
 pub use disk::{ObjectPlace, Place, S3Options};
 pub use options::{Limits, StoreOptions};

@@ -11,11 +11,13 @@ use nephos_timeseries::{
 use crate::bytes::{Malformed, Reader, put_bytes, put_signed, put_unsigned};
 use crate::contract::StoreError;
 use crate::files::io_error;
-use crate::head::MetricState;
+use crate::head::{Erased, Former, MetricState, Past, Sealing, aggregate_rest, blind, hidden};
 use crate::runs::{put_policy, read_granularity, read_policy};
 use crate::segment::{Block, Content, PackedChunk, Segment};
 
 const STATE_VERSION: u8 = 1;
+/// Of a metric with a past, which stands behind the marks.
+const PAST_VERSION: u8 = 2;
 /// Rows of a full chunk: small enough that a short read unpacks little, large enough to pack well.
 pub(crate) const CHUNK_ROWS: usize = 4_096;
 const RAW_ROWS: usize = 1 << 16;
@@ -66,18 +68,25 @@ impl Packer {
         let mut granularities = Vec::new();
         if state.window > state.sealed {
             self.columns.fill(&state.raw);
-            let policy = Arc::clone(&state.policy);
-            for item in &policy.definition {
-                let from = state.sealed.floor(item.granularity).max(state.first_kept(item));
-                let until = state.window.floor(item.granularity);
+            for Sealing { granularity, methods, from, until } in state.sealing() {
                 let Columns { timestamps, values } = &self.columns;
                 let end = timestamps.partition_point(|timestamp| *timestamp < until);
-                let rows = rows_at_most(timestamps.split_at(end).0, item.granularity);
-                let mut buckets = BucketColumns::with_capacity(&policy.methods, rows);
-                aggregate(&timestamps[..end], &values[..end], None, item.granularity, from, &mut buckets);
+                let rows = rows_at_most(timestamps.split_at(end).0, granularity);
+                let mut buckets = BucketColumns::with_capacity(&methods, rows);
+                let blind = blind(state.formers(), granularity);
+                if state.erased().is_empty() && blind.is_empty() {
+                    let (timestamps, values) = (&timestamps[..end], &values[..end]);
+                    aggregate(timestamps, values, None, granularity, from, &mut buckets);
+                } else {
+                    aggregate_rest(state.erased(), &blind, &self.columns, granularity, from, &mut buckets);
+                    buckets.truncate_from(until);
+                }
+                for hidden in hidden(state.erased(), granularity) {
+                    buckets.remove(hidden);
+                }
                 let chunks = self.chunks(buckets, false)?;
                 if !chunks.is_empty() {
-                    granularities.push((item.granularity, chunks));
+                    granularities.push((granularity, chunks));
                 }
             }
             state.seal(state.window);
@@ -109,7 +118,7 @@ impl Packer {
 
     /// A metric's state as a segment holds it.
     pub(crate) fn state(&mut self, state: &MetricState) -> Result<Vec<u8>, CodecError> {
-        let mut buf = vec![STATE_VERSION];
+        let mut buf = vec![if state.past.is_some() { PAST_VERSION } else { STATE_VERSION }];
         put_policy(&mut buf, &state.policy);
         put_signed(&mut buf, state.window.as_nanos());
         put_signed(&mut buf, state.sealed.as_nanos());
@@ -117,6 +126,9 @@ impl Packer {
         for (granularity, mark) in state.low_water() {
             put_signed(&mut buf, granularity.as_nanos());
             put_signed(&mut buf, mark.as_nanos());
+        }
+        if let Some(past) = &state.past {
+            put_past(&mut buf, past);
         }
         self.columns.fill(&state.raw);
         let Columns { timestamps, values } = &self.columns;
@@ -133,6 +145,36 @@ impl Packer {
     }
 }
 
+fn put_past(buf: &mut Vec<u8>, past: &Past) {
+    put_signed(buf, past.newest.as_nanos());
+    put_unsigned(buf, past.erased.len() as u64);
+    for Erased { start, stop, window } in &past.erased {
+        [start, stop, window].into_iter().for_each(|time| put_signed(buf, time.as_nanos()));
+    }
+    put_unsigned(buf, past.former.len() as u64);
+    for Former { policy, until, lasting } in &past.former {
+        put_policy(buf, policy);
+        [until, lasting].into_iter().for_each(|time| put_signed(buf, time.as_nanos()));
+    }
+}
+
+fn read_past(reader: &mut Reader<'_>) -> Result<Past, Malformed> {
+    let time = |reader: &mut Reader<'_>| reader.signed().map(Timestamp::from_nanos);
+    let newest = time(reader)?;
+    let count = reader.count(3)?;
+    let mut erased = Vec::with_capacity(count);
+    for _ in 0..count {
+        erased.push(Erased { start: time(reader)?, stop: time(reader)?, window: time(reader)? });
+    }
+    let count = reader.count(6)?;
+    let mut former = Vec::with_capacity(count);
+    for _ in 0..count {
+        let policy = Arc::new(read_policy(reader)?);
+        former.push(Former { policy, until: time(reader)?, lasting: time(reader)? });
+    }
+    Ok(Past { newest, erased, former })
+}
+
 /// Reads a metric's state as a segment holds it.
 pub(crate) fn read_state(bytes: &[u8], commit: u64, born_after: u64) -> Result<MetricState, Malformed> {
     let (body, crc) = bytes.split_last_chunk::<4>().ok_or(Malformed("state is cut short"))?;
@@ -140,7 +182,8 @@ pub(crate) fn read_state(bytes: &[u8], commit: u64, born_after: u64) -> Result<M
         return Err(Malformed("checksum of a metric's state"));
     }
     let mut reader = Reader::new(body);
-    if reader.u8()? != STATE_VERSION {
+    let version = reader.u8()?;
+    if version != STATE_VERSION && version != PAST_VERSION {
         return Err(Malformed("unknown version of a metric's state"));
     }
     let policy = Arc::new(read_policy(&mut reader)?);
@@ -151,6 +194,7 @@ pub(crate) fn read_state(bytes: &[u8], commit: u64, born_after: u64) -> Result<M
     for _ in 0..count {
         low_water.push((read_granularity(&mut reader)?, Timestamp::from_nanos(reader.signed()?)));
     }
+    let past = if version == PAST_VERSION { Some(Box::new(read_past(&mut reader)?)) } else { None };
     let mut raw = Vec::new();
     for _ in 0..reader.count(1)? {
         let part = decode_raw(reader.bytes()?).map_err(|_| Malformed("raw measures of a metric"))?;
@@ -162,7 +206,9 @@ pub(crate) fn read_state(bytes: &[u8], commit: u64, born_after: u64) -> Result<M
     if !raw.is_sorted_by(|earlier, later| earlier.timestamp < later.timestamp) {
         return Err(Malformed("raw measures of a metric are out of order"));
     }
-    Ok(MetricState::stored(policy, raw, window, sealed, low_water, (commit, born_after)))
+    let mut state = MetricState::stored(policy, raw, window, sealed, low_water, (commit, born_after));
+    state.past = past;
+    Ok(state)
 }
 
 /// What can still be known of a metric whose state is damaged: chunks say which granularities and methods it has, and

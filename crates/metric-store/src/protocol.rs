@@ -11,9 +11,11 @@ use nephos_timeseries::{Calendar, Resample};
 
 use crate::bytes::{Malformed, Reader, put_bytes, put_signed, put_unsigned};
 use crate::contract::{
-    AppendReport, Batch, Series, SeriesPoints, SeriesRequest, StoreError, StoreStatistics,
+    Adoption, AppendReport, Batch, Erase, Series, SeriesPoints, SeriesRequest, StoreError, StoreStatistics,
 };
-use crate::runs::{PolicyTable, put_batch, read_batch, read_granularity, read_method, read_policies};
+use crate::runs::{
+    PolicyTable, put_batch, put_policy, read_batch, read_granularity, read_method, read_policies, read_policy,
+};
 
 /// Version of the messages; another one is refused.
 pub(crate) const VERSION: u8 = 1;
@@ -63,6 +65,31 @@ impl Message for Vec<MetricId> {
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         crate::shard::read_metrics(reader)
+    }
+}
+
+impl Message for Erase {
+    fn put(&self, buf: &mut Vec<u8>) {
+        put_signed(buf, self.start.as_nanos());
+        put_signed(buf, self.stop.as_nanos());
+        crate::shard::put_metrics(buf, &self.metrics);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let (start, stop) = (reader.signed()?, reader.signed()?);
+        let metrics = crate::shard::read_metrics(reader)?;
+        Ok(Self { metrics, start: Timestamp::from_nanos(start), stop: Timestamp::from_nanos(stop) })
+    }
+}
+
+impl Message for Adoption {
+    fn put(&self, buf: &mut Vec<u8>) {
+        buf.extend_from_slice(self.metric.as_bytes());
+        put_policy(buf, &self.policy);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self { metric: reader.metric()?, policy: Arc::new(read_policy(reader)?) })
     }
 }
 
@@ -268,6 +295,15 @@ impl<T: Message> Message for Result<T, StoreError> {
     }
 }
 
+/// What can be too large at an owner.
+const TOO_LARGE: [&str; 5] = [
+    "an append's measures",
+    "a query's series",
+    "a query's points",
+    "a metric's erased ranges",
+    "a metric's former policies",
+];
+
 fn put_error(buf: &mut Vec<u8>, error: &StoreError) {
     let text = |buf: &mut Vec<u8>, text: &str| put_bytes(buf, text.as_bytes());
     match error {
@@ -323,8 +359,7 @@ fn read_error(reader: &mut Reader<'_>, kind: u8) -> Result<StoreError, Malformed
         2 => StoreError::NoOwner { retry_after: Duration::from_millis(reader.unsigned()?) },
         3 => StoreError::Remote { url: reader.text()?, reason: reader.text()? },
         4 => StoreError::TooLarge {
-            what: known(&reader.text()?, &["an append's measures", "a query's series", "a query's points"])
-                .unwrap_or("a request"),
+            what: known(&reader.text()?, &TOO_LARGE).unwrap_or("a request"),
             size: reader.unsigned()?,
             limit: reader.unsigned()?,
         },

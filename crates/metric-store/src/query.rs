@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nephos_model::{Granularity, Timestamp};
-use nephos_timeseries::{
-    AggregationMethod, BucketColumns, Chunk, PolicyItem, Scratch, aggregate, resample, window,
-};
+use nephos_timeseries::{AggregationMethod, BucketColumns, Chunk, PolicyItem, Scratch, resample, window};
 
 use crate::contract::{Series, SeriesPoints, SeriesRequest, StoreError};
-use crate::head::MetricState;
+use crate::head::{Erased, Former, MetricState, aggregate_rest, begin, blind, hide};
 use crate::pack::Columns;
 use crate::segment::{Entry, Segment};
 use crate::shard::{Segments, Shard};
+
+mod derived;
 
 /// Points that one call may still read.
 #[derive(Debug)]
@@ -53,6 +53,13 @@ struct Part {
     sealed: Timestamp,
     /// The raw measures needed, with the one before them if differences are wanted.
     raw: Columns,
+    /// Ranges that were erased.
+    erased: Vec<Erased>,
+    /// Policies the metric had before, and what it let go under them.
+    formers: Vec<Former>,
+    low_water: Vec<(Granularity, Timestamp)>,
+    /// Where raw measures take over from segments at any granularity.
+    edge: Timestamp,
 }
 
 impl Part {
@@ -117,10 +124,17 @@ fn part(state: &MetricState, request: &SeriesRequest, granularity: Granularity) 
     // A policy that just grew shows no more than the one before it kept.
     let from = start.max(state.first_kept(&item)).max(state.first_kept(kept));
     let sealed = state.sealed.floor(granularity);
-    let Range { start, end } = raw_range(state, from.max(sealed), stop, request.method);
+    let formers = state.formers().to_vec();
+    let low_water = if formers.is_empty() { Vec::new() } else { state.low_water().to_vec() };
+    let Range { start, end } = match formers.as_slice() {
+        [] => raw_range(state, from.max(sealed), stop, request.method),
+        // What is derived comes from other granularities.
+        _ => 0..state.raw.len(),
+    };
     let mut raw = Columns::default();
     raw.fill(state.raw.get(start..end).unwrap_or_default());
-    Some(Part { item, from, stop, sealed, raw })
+    let (erased, edge) = (state.erased().to_vec(), state.sealed);
+    Some(Part { item, from, stop, sealed, raw, erased, formers, low_water, edge })
 }
 
 /// Raw measures of the buckets from `from` to the last that starts before `stop`.
@@ -152,22 +166,35 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn points(&self, part: Part, scratch: &mut Scratch) -> Result<SeriesPoints, StoreError> {
+    fn points(&self, mut part: Part, scratch: &mut Scratch) -> Result<SeriesPoints, StoreError> {
         let (method, granularity) = (self.request.method, part.item.granularity);
         let rows = self.rows_at_most(&part)?;
         let (mut timestamps, mut values) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
-        self.read_segments(&part, scratch, &mut timestamps, &mut values)?;
+        if !part.formers.is_empty() {
+            self.derive(&part, scratch, &mut timestamps, &mut values)?;
+            part.from = part.from.max(begin(&part.formers, granularity));
+        }
+        let stored = part.from..part.until();
+        self.read_segments(granularity, method, stored, scratch, &mut timestamps, &mut values)?;
 
         self.budget.take(part.raw.timestamps.len())?;
         let mut buckets = BucketColumns::new(&[method]);
         let from = part.from.max(part.sealed);
-        aggregate(&part.raw.timestamps, &part.raw.values, None, granularity, from, &mut buckets);
+        aggregate_rest(
+            &part.erased,
+            &blind(&part.formers, granularity),
+            &part.raw,
+            granularity,
+            from,
+            &mut buckets,
+        );
         for (start, value) in buckets.points(method) {
             if start >= from && part.stop.is_none_or(|stop| start < stop) {
                 timestamps.push(start);
                 values.push(value);
             }
         }
+        hide(&part.erased, granularity, &mut timestamps, &mut values);
         if let Some(by) = self.request.resample {
             (timestamps, values) = resample(&timestamps, &values, method, by);
             let shown = window(&timestamps, self.request.start, self.request.stop, by);
@@ -209,27 +236,27 @@ impl Reading<'_> {
         Ok(usize::try_from(rows.min(slots).min(self.budget.limit)).unwrap_or(0))
     }
 
-    /// Points before the sealed edge.
+    /// Points that segments have, of buckets that start in a range.
     fn read_segments(
         &self,
-        part: &Part,
+        granularity: Granularity,
+        method: AggregationMethod,
+        range: Range<Timestamp>,
         scratch: &mut Scratch,
         timestamps: &mut Vec<Timestamp>,
         values: &mut Vec<f64>,
     ) -> Result<(), StoreError> {
-        let until = part.until();
-        if part.from >= until {
+        if range.is_empty() {
             return Ok(());
         }
         for (segment, entry) in self.entries()? {
             let Some(block) = &entry.data else { continue };
-            let chunks = block.chunks(part.item.granularity).iter();
-            for chunk in chunks.filter(|chunk| chunk.last >= part.from && chunk.first < until) {
+            let chunks = block.chunks(granularity).iter();
+            for chunk in chunks.filter(|chunk| chunk.last >= range.start && chunk.first < range.end) {
                 self.budget.take(chunk.rows as usize)?;
                 let bytes = segment.chunk(block, *chunk)?;
-                let unpacked = Chunk::parse(&bytes).and_then(|chunk| {
-                    chunk.read(self.request.method, part.from..until, scratch, timestamps, values)
-                });
+                let unpacked = Chunk::parse(&bytes)
+                    .and_then(|chunk| chunk.read(method, range.clone(), scratch, timestamps, values));
                 unpacked.map_err(|error| {
                     let reason =
                         format!("metric {}, block at byte {}: {error}", self.request.metric, block.offset);

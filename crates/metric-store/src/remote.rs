@@ -15,7 +15,9 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::bytes::shard_of;
-use crate::contract::{AppendReport, Batch, MetricStore, Series, SeriesRequest, StoreError, StoreStatistics};
+use crate::contract::{
+    Adoption, AppendReport, Batch, Erase, MetricStore, Series, SeriesRequest, StoreError, StoreStatistics,
+};
 use crate::instrument;
 use crate::options::{Limits, RETRY_AFTER};
 use crate::protocol::{self, Message, decode, encode};
@@ -271,6 +273,23 @@ impl MetricStore for RemoteStore {
             counted("delete", done)?;
         }
         Ok(())
+    }
+
+    async fn erase(&self, erase: &Erase) -> Result<(), StoreError> {
+        let parts = self.by_shard(erase.metrics.iter().copied(), |metric| *metric);
+        let parts =
+            parts.into_iter().map(|(shard, (_, metrics))| (shard, Erase { metrics, ..erase.clone() }));
+        let parts: Vec<(u32, Erase)> = parts.collect();
+        let calls = parts.iter().map(|(shard, part)| self.call(*shard, "erase", part));
+        for done in join_all(calls).await {
+            let done: Result<(), StoreError> = done;
+            counted("erase", done)?;
+        }
+        Ok(())
+    }
+
+    async fn adopt(&self, adoption: &Adoption) -> Result<(), StoreError> {
+        counted("adopt", self.call(self.shard(adoption.metric), "adopt", adoption).await)
     }
 
     async fn statistics(&self) -> Result<StoreStatistics, StoreError> {

@@ -1,4 +1,4 @@
-//! The owner's side of [`RemoteStore`](crate::RemoteStore): `POST /internal/v1/{append,query,delete,statistics}`.
+//! The owner's side of [`RemoteStore`](crate::RemoteStore): `POST /internal/v1/{append,query,delete,erase,adopt,statistics}`.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use nephos_model::MetricId;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
-use crate::contract::{Batch, MetricStore, SeriesRequest, StoreError};
+use crate::contract::{Adoption, Batch, Erase, MetricStore, SeriesRequest, StoreError};
 use crate::options::Limits;
 use crate::protocol::{CONTENT_TYPE, Message, decode, encode};
 
@@ -24,6 +24,8 @@ pub fn routes(store: Arc<dyn MetricStore>, token: SecretString, limits: Limits) 
         .route("/internal/v1/append", post(append))
         .route("/internal/v1/query", post(query))
         .route("/internal/v1/delete", post(delete))
+        .route("/internal/v1/erase", post(erase))
+        .route("/internal/v1/adopt", post(adopt))
         .route("/internal/v1/statistics", post(statistics))
         .layer(DefaultBodyLimit::max(usize::try_from(limits.body).unwrap_or(usize::MAX)))
         // Outermost: who does not know the token does not get us to read a body.
@@ -53,6 +55,14 @@ async fn query(State(store): Owner, body: Bytes) -> Response {
 
 async fn delete(State(store): Owner, body: Bytes) -> Response {
     answer(body, |metrics: Vec<MetricId>| async move { store.delete(&metrics).await }).await
+}
+
+async fn erase(State(store): Owner, body: Bytes) -> Response {
+    answer(body, |range: Erase| async move { store.erase(&range).await }).await
+}
+
+async fn adopt(State(store): Owner, body: Bytes) -> Response {
+    answer(body, |adoption: Adoption| async move { store.adopt(&adoption).await }).await
 }
 
 async fn statistics(State(store): Owner, body: Bytes) -> Response {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nephos_model::MetricId;
 
 use crate::bytes::{Malformed, Reader};
-use crate::contract::{AppendReport, StoreError};
+use crate::contract::{Adoption, AppendReport, Erase, StoreError};
 use crate::damage::DamageLog;
 use crate::disk::Disk;
 use crate::head::{Head, MetricState};
@@ -15,6 +15,7 @@ use crate::instrument;
 use crate::log::{FILE_HEADER, LogKey, LogWriter, list_logs, replay};
 use crate::manifest::{Live, Manifest};
 use crate::pack::{read_state, salvage};
+use crate::protocol::Message;
 use crate::runs::read_batch;
 use crate::segment::{Block, Entry, Segment};
 
@@ -25,6 +26,8 @@ use commit::Change;
 /// Kinds of call in a frame of the log.
 const APPEND: u8 = 0;
 const DELETE: u8 = 1;
+const ERASE: u8 = 2;
+const ADOPT: u8 = 3;
 
 /// Segments in the order of their data, oldest first.
 pub(crate) type Segments = Arc<Vec<Arc<Segment>>>;
@@ -325,6 +328,8 @@ pub(crate) fn read_changes(payload: &[u8]) -> Result<Vec<Change>, Malformed> {
         changes.push(match kind {
             APPEND => Change::Append(Arc::new(read_batch(&mut body)?)),
             DELETE => Change::Delete(read_metrics(&mut body)?),
+            ADOPT => Change::Adopt(Adoption::read(&mut body)?),
+            ERASE => Change::Erase(Erase::read(&mut body)?),
             _ => return Err(Malformed("unknown kind of call")),
         });
         body.finish()?;

@@ -15,7 +15,9 @@ use nephos_timeseries::Scratch;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::bytes::shard_of;
-use crate::contract::{AppendReport, Batch, MetricStore, Series, SeriesRequest, StoreError, StoreStatistics};
+use crate::contract::{
+    Adoption, AppendReport, Batch, Erase, MetricStore, Series, SeriesRequest, StoreError, StoreStatistics,
+};
 use crate::format;
 use crate::instrument;
 use crate::maintenance::{self, Task};
@@ -27,6 +29,10 @@ use crate::shard::commit::{self, Change, Command};
 /// Log bytes of calls that wait for the disk, in permits of [`PERMIT_BYTES`]; more calls wait at the door.
 const WAITING_BYTES: usize = 128 << 20;
 const PERMIT_BYTES: usize = 1 << 10;
+/// Erased ranges of a metric that are kept apart; merging all segments of a shard frees them.
+const ERASED_RANGES: u64 = 1_000;
+/// Policies that a metric had before and that something still shows of.
+const FORMER_POLICIES: u64 = 32;
 
 /// The engine in this process. Dropping it stops its threads; nothing that was answered is lost either way.
 pub struct LocalStore {
@@ -332,6 +338,30 @@ impl MetricStore for LocalStore {
         let changes = parts.into_iter().map(|(number, metrics)| (number, Change::Delete(metrics))).collect();
         let done = self.commit(changes).await.map(drop);
         done.inspect_err(|error| instrument::failed("delete", error))
+    }
+
+    async fn erase(&self, erase: &Erase) -> Result<(), StoreError> {
+        let work = async {
+            let parts = self.by_shard(erase.metrics.iter().copied(), |metric| *metric);
+            let mut changes = Vec::with_capacity(parts.len());
+            for (number, metrics) in parts {
+                let most = self.shard(number)?.0.head().most_erased(&metrics);
+                within(&self.options.limits, "a metric's erased ranges", most + 1, |_| ERASED_RANGES)?;
+                changes.push((number, Change::Erase(Erase { metrics, ..erase.clone() })));
+            }
+            self.commit(changes).await.map(drop)
+        };
+        work.await.inspect_err(|error| instrument::failed("erase", error))
+    }
+
+    async fn adopt(&self, adoption: &Adoption) -> Result<(), StoreError> {
+        let work = async {
+            let number = shard_of(adoption.metric, self.count);
+            let formers = self.shard(number)?.0.head().most_formers(adoption.metric);
+            within(&self.options.limits, "a metric's former policies", formers + 1, |_| FORMER_POLICIES)?;
+            self.commit(vec![(number, Change::Adopt(adoption.clone()))]).await.map(drop)
+        };
+        work.await.inspect_err(|error| instrument::failed("adopt", error))
     }
 
     async fn statistics(&self) -> Result<StoreStatistics, StoreError> {

@@ -8,6 +8,8 @@
 // Test code that other crates compile as a library.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
 
+mod changes;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -15,6 +17,11 @@ use nephos_model::{Granularity, Measure, MetricId, Timestamp};
 use nephos_timeseries::{AggregationMethod, ArchivePolicy, Calendar, PolicyItem, Resample, Stat};
 
 use crate::contract::{AppendReport, MetricStore, Run, SeriesRequest};
+
+pub use changes::{
+    an_erased_range_is_gone_in_whole_buckets, another_policy_shows_what_the_stored_aggregates_give,
+    measures_that_follow_an_erasure_are_taken_as_ever, retention_does_not_go_back_with_what_is_erased,
+};
 
 /// A store under test.
 #[async_trait]
@@ -46,6 +53,10 @@ macro_rules! contract_suite {
             exactly_as_many_slots_as_points_are_kept
             a_shrunk_policy_shrinks_reads_at_once_and_growth_brings_nothing_back
             deleted_metrics_are_hidden_and_may_come_back_empty
+            an_erased_range_is_gone_in_whole_buckets
+            measures_that_follow_an_erasure_are_taken_as_ever
+            retention_does_not_go_back_with_what_is_erased
+            another_policy_shows_what_the_stored_aggregates_give
             unknown_metrics_and_methods_give_empty_series
             answers_keep_the_order_of_requests
             resampling_regroups_the_stored_series

@@ -340,6 +340,16 @@ impl BucketColumns {
         std::mem::replace(self, tail)
     }
 
+    /// Takes out the buckets that begin in a range.
+    pub fn remove(&mut self, range: std::ops::Range<Timestamp>) {
+        if self.starts.iter().any(|start| range.contains(start)) {
+            let mut tail = std::mem::take(self);
+            *self = tail.split_before(range.start);
+            tail.split_before(range.end);
+            self.overwrite(&tail);
+        }
+    }
+
     /// Replaces every bucket that begins at or after the first of `newer`: the buckets of a run over those of
     /// before. Methods that only one side has get no value in the other's rows.
     pub fn overwrite(&mut self, newer: &Self) {

@@ -2,6 +2,8 @@
 //!
 //! A cell without a point holds NaN. Columns are borrowed until an operation changes them.
 
+mod counter;
+mod rank;
 mod reduction;
 
 use std::borrow::Cow;
@@ -12,6 +14,7 @@ use nephos_model::{Granularity, Timestamp};
 use crate::aggregate::Summary;
 use crate::method::{AggregationMethod, Stat};
 
+pub use rank::{Ranking, UnknownRanking};
 pub use reduction::{Across, Reduction, UnknownReduction};
 
 /// Series of one granularity on common ascending timestamps.

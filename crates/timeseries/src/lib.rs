@@ -11,6 +11,7 @@ pub mod aggregate;
 pub mod buffer;
 pub mod codec;
 pub mod columns;
+pub mod derive;
 pub mod grid;
 pub mod method;
 pub mod policy;
@@ -24,7 +25,8 @@ pub use codec::{
     encode_columns_into, encode_raw, encode_raw_into,
 };
 pub use columns::{BucketColumns, Column, Presence};
-pub use grid::{Across, Fill, Grid, GridError, Reduction};
+pub use derive::{Derivation, derivations};
+pub use grid::{Across, Fill, Grid, GridError, Ranking, Reduction};
 pub use method::{AggregationMethod, Stat, UnknownMethod};
 pub use policy::{ArchivePolicy, ItemSpec, PolicyError, PolicyItem};
 pub use resample::{Calendar, Resample, resample, window};

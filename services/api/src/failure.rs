@@ -276,12 +276,30 @@ pub fn render(mut response: Response, accept: &[HeaderValue]) -> Response {
     response
 }
 
+impl Failure {
+    /// As a part of an answer whose other parts are fine: the JSON that it would be the body of.
+    pub fn inside(&self) -> Vec<u8> {
+        let refusal = self.refusal();
+        if refusal.status.is_server_error() {
+            log(self);
+        }
+        refusal.json()
+    }
+}
+
+impl Refusal {
+    fn json(&self) -> Vec<u8> {
+        let Self { status, description } = self;
+        let body = json!({"code": status.as_u16(), "title": title(*status), "description": description});
+        json::to_vec(&body).unwrap_or_default()
+    }
+}
+
 fn body(refusal: &Refusal, accept: &Accept) -> (&'static str, Vec<u8>) {
     let Refusal { status, description } = refusal;
     let title = title(*status);
     if accept.names("application", "json") {
-        let body = json!({"code": status.as_u16(), "title": title, "description": description});
-        return ("application/json", json::to_vec(&body).unwrap_or_default());
+        return ("application/json", refusal.json());
     }
     let line = format!("{} {title}", status.as_u16());
     let sentence = sentence(*status);

@@ -4,10 +4,13 @@ pub mod aggregates;
 pub mod aggregation;
 pub mod batch;
 pub mod bodies;
+pub mod erasing;
 pub mod filters;
 pub mod measures;
+pub mod metric_policy;
 pub mod metrics;
 pub mod not_yet;
+pub mod panels;
 pub mod policies;
 pub mod resource_bodies;
 pub mod resources;
@@ -32,18 +35,21 @@ pub type GnocchiRoutes = Routes<Arc<ApiState>>;
 
 /// Every route of this API.
 pub fn routes() -> GnocchiRoutes {
-    let groups: [fn(GnocchiRoutes) -> GnocchiRoutes; 12] = [
+    let groups: [fn(GnocchiRoutes) -> GnocchiRoutes; 15] = [
         root::add,
         policies::add,
         rules::add,
         metrics::add,
         measures::add,
+        erasing::add,
+        metric_policy::add,
         batch::add,
         types::add,
         resources::add,
         search::add,
         aggregates::add,
         aggregation::add,
+        panels::add,
         not_yet::add,
     ];
     groups.into_iter().fold(Routes::new(refuse_method), |routes, add| add(routes))

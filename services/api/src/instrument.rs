@@ -69,3 +69,8 @@ pub(crate) fn quotas_counted() {
 pub(crate) fn expunged(metrics_removed: u64) {
     counter!("nephos_api_expunged_metrics_total").increment(metrics_removed);
 }
+
+/// A range of time of a metric was erased.
+pub(crate) fn erased() {
+    counter!("nephos_api_erased_ranges_total").increment(1);
+}

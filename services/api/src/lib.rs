@@ -19,7 +19,7 @@ pub mod state;
 
 pub use aodh::AlarmOptions;
 pub use limits::LimitOptions;
-pub use service::expiry::expire_resources;
+pub use service::expiry::{expire_history, expire_resources};
 pub use service::metrics::{HousekeepingError, housekeeping};
 pub use state::{ApiOptions, ApiState};
 

@@ -4,7 +4,7 @@
 //! credentials) with `headers_sent` and `body` (JSON, or text sent as it is), where `alone` is set to the alarm API's
 //! own listener, and checks `status`, `headers`, `json` (pointer to value; the empty pointer is the whole), `count`
 //! (items by pointer), `text` (parts of the body), `present` and `absent` (headers). `save` keeps values by pointer, or
-//! by `header:name`, for `{name}` in later steps.
+//! by `header:name`, for `{name}` in later steps. `at_once` asks for an answer within a second.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
@@ -110,6 +110,15 @@ async fn send(address: SocketAddr, head: &str, body: &[u8]) -> Answer {
     Answer { status, headers, body: body.to_owned() }
 }
 
+/// What is refused, or cheap, is answered within this.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+async fn timed(address: SocketAddr, head: &str, body: &[u8]) -> (Answer, Duration) {
+    let start = std::time::Instant::now();
+    let answer = send(address, head, body).await;
+    (answer, start.elapsed())
+}
+
 fn filled(value: &Value, saved: &BTreeMap<String, String>) -> Value {
     match value {
         Value::String(text) => {
@@ -210,7 +219,15 @@ async fn play(server: &Server, file: &Path) {
         server.clock.advance(Duration::from_secs(1));
         let address = if step.contains_key("alone") { server.aodh } else { server.address };
         let (head, body) = request(step, address);
-        let answer = send(address, &head, &body).await;
+        let mut answer = timed(address, &head, &body).await;
+        for _ in 0..2 {
+            // Others may have had the machine just then: asked again it must not take as long.
+            if step.contains_key("at_once") && answer.1 >= AT_ONCE {
+                answer = timed(address, &head, &body).await;
+            }
+        }
+        let (answer, took) = answer;
+        assert!(!step.contains_key("at_once") || took < AT_ONCE, "{label}: took {took:?}");
         let json = serde_json::from_str(&answer.body).unwrap_or_default();
         check(&label, step, &answer, &json);
         for (name, pointer) in step.get("save").and_then(Value::as_object).into_iter().flatten() {
@@ -250,7 +267,7 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    gnocchi as Basic: aggregates, batch, measures, metrics, not_yet, nul, pagination, policies, protocol, resources, search, types;
+    gnocchi as Basic: aggregates, batch, erase, measures, metric_policy, metrics, not_yet, nul, pagination, panels, policies, protocol, ranking, refusals, resources, search, types;
     gnocchi_headers as NoAuth: visibility;
     aodh as NoAuth: alarms, alone, history, lists, projects, refusals;
 }

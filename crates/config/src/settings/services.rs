@@ -232,8 +232,9 @@ pub(super) fn notifier(ledger: &mut Ledger, root: &mut Section<'_>) -> NotifierS
 pub(super) fn retention(ledger: &mut Ledger, root: &mut Section<'_>) -> RetentionSettings {
     let mut section = root.section(ledger, "retention");
     let resource_cleanup_after = section.optional(ledger, "resource_cleanup_after", &Span::POSITIVE);
+    let history_cleanup_after = section.optional(ledger, "history_cleanup_after", &Span::POSITIVE);
     section.finish(ledger);
-    RetentionSettings { resource_cleanup_after }
+    RetentionSettings { resource_cleanup_after, history_cleanup_after }
 }
 
 pub(super) fn hypervisor(ledger: &mut Ledger, root: &mut Section<'_>) -> HypervisorSettings {

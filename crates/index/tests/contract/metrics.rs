@@ -205,3 +205,21 @@ pub(crate) async fn a_project_with_many_metrics_sees_them_in_pages(f: &Fixture) 
     assert_eq!(seen.len(), 20_500);
     assert!(!seen.contains("other"));
 }
+
+pub(crate) async fn a_metric_gets_another_policy(f: &Fixture) {
+    let index = f.with_policies().await;
+    let metric = f.metric(None, "m").await;
+    let known = |known: nephos_index::KnownMetrics| known.kinds[0].policy.name.clone();
+    assert_eq!(known(index.known_metrics(&[metric.id]).await.unwrap()), metric.archive_policy_name);
+    assert_eq!(index.change_metric_policy(metric.id, "high").await.unwrap(), metric.archive_policy_name);
+    assert_eq!(index.change_metric_policy(metric.id, "high").await.unwrap(), "high");
+    assert_eq!(index.metric(metric.id).await.unwrap().unwrap().archive_policy_name, "high");
+    assert_eq!(known(index.known_metrics(&[metric.id]).await.unwrap()), "high");
+    let in_use = text(index.delete_archive_policy("high").await);
+    assert_eq!(in_use, "archive policy high is still in use");
+    let missing = text(index.change_metric_policy(metric.id, "none").await);
+    assert_eq!(missing, "archive policy none does not exist");
+    index.delete_metric(metric.id).await.unwrap();
+    let gone = text(index.change_metric_policy(metric.id, "low").await);
+    assert_eq!(gone, format!("metric {} does not exist", metric.id));
+}

@@ -134,6 +134,7 @@ async fn busy_day(index: &SqlIndex) {
     index.delete_metric(loose.id).await.unwrap();
     index.known_metrics(&[created.metrics["cpu"]]).await.unwrap();
     index.delete_resource("instance", rid(1)).await.unwrap();
+    assert_eq!(index.expire_history(at(1), 100).await.unwrap(), 100);
     index.deleted_metrics(100).await.unwrap();
     index.expunge_metrics(&[loose.id]).await.unwrap();
     index.archive_policy("high").await.unwrap();

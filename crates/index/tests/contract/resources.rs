@@ -289,3 +289,34 @@ pub(crate) async fn everything_survives_reopening(f: &Fixture) {
     assert_eq!(reopened.resource("instance", rid(1)).await.unwrap(), Some(created));
     assert_eq!(reopened.count_metrics().await.unwrap(), 1);
 }
+
+pub(crate) async fn old_revisions_expire_the_oldest_first(f: &Fixture) {
+    let index = f.with_types().await;
+    for number in [1, 2] {
+        index.create_resource(&new_resource("instance", rid(number))).await.unwrap();
+        for step in 1..5 {
+            let user_id = Some(Some(format!("user {step}")));
+            let update = ResourceUpdate { user_id, now: at(200 + step * 100), ..update() };
+            index.update_resource("instance", rid(number), &update).await.unwrap();
+        }
+    }
+    let starts = || async {
+        let revisions = history(&index).await;
+        revisions.iter().map(|revision| revision.revision_start).collect::<Vec<_>>()
+    };
+    assert_eq!(starts().await, [at(200), at(300), at(400), at(500), at(600)]);
+    // Those of both resources that ended at 300; the ones that ended at 400 did not end before.
+    assert_eq!(index.expire_history(at(400), 100).await.unwrap(), 2);
+    assert_eq!(starts().await, [at(300), at(400), at(500), at(600)]);
+    assert_eq!(index.expire_history(at(600), 3).await.unwrap(), 3);
+    assert_eq!(index.expire_history(at(600), 3).await.unwrap(), 1);
+    assert_eq!(index.expire_history(at(600), 3).await.unwrap(), 0);
+    assert_eq!(starts().await, [at(500), at(600)]);
+    // Whatever their age, resources stay as they are now, and go on to have revisions.
+    assert_eq!(index.expire_history(nephos_model::Timestamp::MAX, 100).await.unwrap(), 2);
+    assert_eq!(starts().await, [at(600)]);
+    let update = ResourceUpdate { user_id: Some(None), now: at(700), ..update() };
+    index.update_resource("instance", rid(1), &update).await.unwrap();
+    assert_eq!(starts().await, [at(600), at(700)]);
+    assert_eq!(history(&index).await[0].revision, 5, "numbers are not given twice");
+}

@@ -27,6 +27,9 @@ fn texts_and_lists_mean_the_same() {
         ("(resample 95pct 60 (metric m mean))", json!(["resample", "95pct", 60, ["metric", "m", "mean"]])),
         ("(≥ (abs (metric m mean)) 1.5e3)", json!(["≥", ["abs", ["metric", "m", "mean"]], 1500])),
         ("(clip (metric m mean) 1 2)", json!(["clip", ["metric", "m", "mean"], 1, "2"])),
+        ("(increase (metric m last))", json!(["increase", ["metric", "m", "last"]])),
+        ("(top 5 mean (metric cpu.* mean))", json!(["top", 5, "mean", ["metric", "cpu.*", "mean"]])),
+        ("(bottom 2 last (metric m max))", json!(["bottom", "2", "last", ["metric", "m", "max"]])),
         ("(rateofchangesec(metric m mean))", json!(["rateofchangesec", ["metric", "m", "mean"]])),
     ] {
         assert_eq!(read_text(text), read(&list), "{text}");
@@ -42,6 +45,8 @@ fn operations_write_themselves_as_they_are_read() {
         "(metric (m mean) (n max))",
         "(/ (* 100 (aggregate mean (metric m mean))) (+ 1 -2.5))",
         "(rolling var 2 (resample rate:last 0.5 (metric m mean)))",
+        "(aggregate sum (top 3 max (increasesec (metric m last))))",
+        "(bottom 1 var (increase (metric m last)))",
         "(clip_max (clip_min (neg (rateofchange (metric m mean))) 1) 5)",
     ] {
         let operation = Operation::from_json(&parse_text(text).unwrap(), &|_| Some(500_000_000)).unwrap();
@@ -81,6 +86,13 @@ fn faults_are_those_of_the_api() {
         (json!(["resample", "0pct", 60, ["metric", "m", "mean"]]), "'resample' operation invalid"),
         (json!(["aggregate", "mean", 5]), "'aggregate' operation invalid"),
         (json!(["rateofchange", ["+", 1, 2]]), "'rateofchange' operation invalid"),
+        (json!(["increase", 5]), "'increase' operation invalid"),
+        (json!(["top", 0, "mean", ["metric", "m", "mean"]]), "'top' operation invalid"),
+        (json!(["top", -1, "mean", ["metric", "m", "mean"]]), "'top' operation invalid"),
+        (json!(["top", "many", "mean", ["metric", "m", "mean"]]), "'top' operation invalid"),
+        (json!(["bottom", 3, "rate:mean", ["metric", "m", "mean"]]), "'bottom' operation invalid"),
+        (json!(["bottom", 3, ["metric", "m", "mean"]]), "'bottom' operation invalid"),
+        (json!(["top", 3, "mean", 7]), "'top' operation invalid"),
         (json!(["+", 1]), "'+' operation invalid"),
         (json!(["+", 1, null]), "Expected a tuple/list, got a null"),
     ] {
@@ -127,7 +139,7 @@ proptest! {
     fn near_misses_are_answered(words in proptest::collection::vec(
         prop::sample::select(vec![
             "(", ")", "(metric m mean)", "aggregate ", "rolling ", "resample ", "mean ", "2 ", "+ ", "clip ", "abs ",
-            "(metric (a b) (c d))", "\"", "-1e9 ", "rateofchange ",
+            "(metric (a b) (c d))", "\"", "-1e9 ", "rateofchange ", "increase ", "top ", "bottom ",
         ]),
         0..20,
     )) {

@@ -11,15 +11,16 @@ use std::time::Duration;
 use nephos_model::{Clock, MetricId};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use super::{APPEND, DELETE, Shard, put_metrics};
+use super::{ADOPT, APPEND, DELETE, ERASE, Shard, put_metrics};
 use crate::bytes::{begin_bytes, end_bytes};
-use crate::contract::{AppendReport, Batch, StoreError};
+use crate::contract::{Adoption, AppendReport, Batch, Erase, StoreError};
 use crate::files::io_error;
 use crate::head::Head;
 use crate::instrument;
 use crate::log::LogWriter;
 use crate::maintenance::{Job, Task};
 use crate::options::{RETRY_AFTER, StoreOptions};
+use crate::protocol::Message;
 use crate::runs::put_batch;
 
 /// A commit takes no more calls once it has so many bytes.
@@ -39,17 +40,26 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) enum Change {
     Append(Arc<Batch>),
     Delete(Vec<MetricId>),
+    Erase(Erase),
+    Adopt(Adoption),
 }
 
 impl Change {
     /// The bytes of the log: made by the caller, so that the one writer does not have to.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let kind = if matches!(self, Self::Append(_)) { APPEND } else { DELETE };
+        let kind = match self {
+            Self::Append(_) => APPEND,
+            Self::Delete(_) => DELETE,
+            Self::Erase(_) => ERASE,
+            Self::Adopt(_) => ADOPT,
+        };
         let mut bytes = vec![kind];
         let length = begin_bytes(&mut bytes);
         match self {
             Self::Append(batch) => put_batch(&mut bytes, batch),
             Self::Delete(metrics) => put_metrics(&mut bytes, metrics),
+            Self::Erase(erase) => erase.put(&mut bytes),
+            Self::Adopt(adoption) => adoption.put(&mut bytes),
         }
         end_bytes(&mut bytes, length);
         bytes
@@ -64,6 +74,14 @@ impl Change {
             Self::Delete(metrics) => {
                 metrics.iter().for_each(|metric| head.delete(commit, *metric));
                 head.deletions += metrics.len() as u64;
+                AppendReport::default()
+            }
+            Self::Adopt(Adoption { metric, policy }) => {
+                head.adopt(commit, *metric, policy);
+                AppendReport::default()
+            }
+            Self::Erase(Erase { metrics, start, stop }) => {
+                metrics.iter().for_each(|metric| head.erase(commit, *metric, *start, *stop));
                 AppendReport::default()
             }
         }

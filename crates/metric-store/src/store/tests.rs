@@ -9,6 +9,7 @@ use super::*;
 use crate::contract::Run;
 use crate::suite::Subject;
 
+mod adoption;
 mod backup;
 mod golden;
 mod model;

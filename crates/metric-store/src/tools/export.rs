@@ -5,8 +5,8 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use nephos_model::{MetricId, Timestamp};
-use nephos_timeseries::{ArchivePolicy, BucketColumns, PolicyItem, decode_columns};
+use nephos_model::{Granularity, MetricId, Timestamp};
+use nephos_timeseries::{ArchivePolicy, BucketColumns, decode_columns};
 
 use super::rows::{HEADER, State, granularity_text, metric_row, policy_row, put_value, time_text};
 use super::{Look, TRIES};
@@ -15,7 +15,7 @@ use crate::damage::DamageLog;
 use crate::disk::Place;
 use crate::files::io_error;
 use crate::format;
-use crate::head::{Head, MetricState};
+use crate::head::{Head, MetricState, hidden};
 use crate::manifest::newest;
 use crate::options::RETRY_AFTER;
 use crate::segment::{Block, Segment};
@@ -144,11 +144,11 @@ impl Exporter<'_> {
             }
         };
         let (window, sealed) = (state.window, state.sealed);
-        let low_water = state.low_water().to_vec();
-        self.put(&metric_row(metric, &State { policy, window, sealed, low_water }))?;
+        let (low_water, past) = (state.low_water().to_vec(), state.past.clone());
+        self.put(&metric_row(metric, &State { policy, window, sealed, low_water, past }))?;
         let blocks = blocks(metric, state, moment);
-        for item in &state.policy.definition {
-            self.granularity(metric, state, item, &blocks, &moment.damage)?;
+        for (granularity, first_kept) in state.kept() {
+            self.granularity(metric, state, (granularity, first_kept), &blocks, &moment.damage)?;
         }
         self.raw(metric, state)
     }
@@ -157,22 +157,26 @@ impl Exporter<'_> {
         &mut self,
         metric: MetricId,
         state: &MetricState,
-        item: &PolicyItem,
+        (granularity, first_kept): (Granularity, Timestamp),
         blocks: &[(&Segment, Block)],
         damage: &DamageLog,
     ) -> Result<(), StoreError> {
-        let start = self.selection.start.map_or(Timestamp::MIN, |start| start.floor(item.granularity));
-        let from = start.max(state.first_kept(item));
-        let sealed = state.sealed.floor(item.granularity);
+        let start = self.selection.start.map_or(Timestamp::MIN, |start| start.floor(granularity));
+        let from = start.max(first_kept);
+        let sealed = state.sealed.floor(granularity);
         let until = self.selection.stop.map_or(sealed, |stop| stop.min(sealed));
-        let prefix = format!("bucket,{metric},{},", granularity_text(item.granularity));
+        let hidden = hidden(state.erased(), granularity);
+        let prefix = format!("bucket,{metric},{},", granularity_text(granularity));
         for (segment, block) in blocks {
-            let chunks = block.chunks(item.granularity).iter();
+            let chunks = block.chunks(granularity).iter();
             for chunk in chunks.filter(|chunk| chunk.last >= from && chunk.first < until) {
                 let read = segment.chunk(block, *chunk).map_err(|error| error.to_string());
                 let read = read.and_then(|bytes| decode_columns(&bytes).map_err(|error| error.to_string()));
                 match read {
-                    Ok(buckets) => self.buckets(&prefix, &buckets, from, until)?,
+                    Ok(mut buckets) => {
+                        hidden.iter().for_each(|hidden| buckets.remove(hidden.clone()));
+                        self.buckets(&prefix, &buckets, from, until)?;
+                    }
                     Err(error) => {
                         let reason = format!("metric {metric}, block at byte {}: {error}", block.offset);
                         drop(damage.report(&segment.path(), reason));

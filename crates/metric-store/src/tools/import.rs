@@ -207,6 +207,14 @@ struct Open {
     buckets: Option<Buckets>,
 }
 
+impl Open {
+    /// The policies whose buckets it may have.
+    fn policies(&self) -> impl Iterator<Item = &Arc<ArchivePolicy>> {
+        let formers = self.state.past.as_ref().map(|past| past.former.as_slice()).unwrap_or_default();
+        formers.iter().map(|former| &former.policy).chain([&self.policy])
+    }
+}
+
 /// Buckets of one granularity; all full chunks of them are packed already.
 struct Buckets {
     granularity: Granularity,
@@ -335,7 +343,7 @@ impl Importer {
     ) -> Result<(), Wrong> {
         let start = point.0;
         let open = self.of(metric)?;
-        if open.policy.item(granularity).is_none() {
+        if !open.policies().any(|policy| policy.item(granularity).is_some()) {
             return Err(fault("granularity", "the metric's policy does not have it").into());
         }
         if start.floor(granularity) != start {
@@ -375,9 +383,10 @@ impl Importer {
         let Some(Open { metric, policy, state, raw, packed, .. }) = self.open.take() else { return Ok(()) };
         // A former life of it, and whatever it held, lies before.
         let born_after = self.target(metric)?.commit;
-        let State { window, sealed, low_water, .. } = state;
+        let State { window, sealed, low_water, past, .. } = state;
         let lives = (born_after + 1, born_after);
-        let state = MetricState::stored(policy, raw, window, sealed, low_water, lives);
+        let mut state = MetricState::stored(policy, raw, window, sealed, low_water, lives);
+        state.past = past;
         let state = self.packer.state(&state).map_err(|error| unpackable("the import", error))?;
         let content = Content { born_after, granularities: packed, state };
         self.target(metric)?.push(metric, &content)?;

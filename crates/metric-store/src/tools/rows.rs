@@ -19,6 +19,8 @@ use nephos_model::{Granularity, MetricId, Timestamp};
 use nephos_timeseries::{AggregationMethod, ArchivePolicy, PolicyItem};
 use serde::{Deserialize, Serialize};
 
+use crate::head::{Erased, Former, Past};
+
 /// The first line.
 pub(super) const HEADER: &str = "kind,id,granularity,time,method,value";
 const FIELDS: [&str; 6] = ["kind", "id", "granularity", "time", "method", "value"];
@@ -43,6 +45,7 @@ pub(super) struct State {
     pub(super) window: Timestamp,
     pub(super) sealed: Timestamp,
     pub(super) low_water: Vec<(Granularity, Timestamp)>,
+    pub(super) past: Option<Box<Past>>,
 }
 
 /// One line.
@@ -79,6 +82,26 @@ struct StateText {
     sealed: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     low_water: Vec<MarkText>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    past: Option<PastText>,
+}
+
+/// What was done to a metric beside appending.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PastText {
+    newest: String,
+    /// Start, stop and window of each range.
+    erased: Vec<[String; 3]>,
+    former: Vec<FormerText>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FormerText {
+    policy: PolicyText,
+    until: String,
+    lasting: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -139,17 +162,34 @@ fn json_cell<T: Serialize>(value: &T) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))
 }
 
-/// The row of a policy.
-pub(super) fn policy_row(number: u64, policy: &ArchivePolicy) -> String {
+fn policy_text(policy: &ArchivePolicy) -> PolicyText {
     let item =
         |item: &PolicyItem| ItemText { granularity: granularity_text(item.granularity), points: item.points };
-    let text = PolicyText {
+    PolicyText {
         name: policy.name.clone(),
         back_window: policy.back_window,
         definition: policy.definition.iter().map(item).collect(),
         aggregation_methods: policy.methods.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// The row of a policy.
+pub(super) fn policy_row(number: u64, policy: &ArchivePolicy) -> String {
+    format!("policy,{number},,,,{}\n", json_cell(&policy_text(policy)))
+}
+
+fn past_text(past: &Past) -> PastText {
+    let range = |range: &Erased| [range.start, range.stop, range.window].map(time_text);
+    let former = |former: &Former| FormerText {
+        policy: policy_text(&former.policy),
+        until: time_text(former.until),
+        lasting: time_text(former.lasting),
     };
-    format!("policy,{number},,,,{}\n", json_cell(&text))
+    PastText {
+        newest: time_text(past.newest),
+        erased: past.erased.iter().map(range).collect(),
+        former: past.former.iter().map(former).collect(),
+    }
 }
 
 /// The row of a metric.
@@ -163,6 +203,7 @@ pub(super) fn metric_row(metric: MetricId, state: &State) -> String {
         window: time_text(state.window),
         sealed: time_text(state.sealed),
         low_water: state.low_water.iter().map(mark).collect(),
+        past: state.past.as_deref().map(past_text),
     };
     format!("metric,{metric},,,,{}\n", json_cell(&text))
 }
@@ -210,7 +251,11 @@ pub(super) fn read(line: &str) -> Result<Row, Fault> {
 
 fn read_policy(text: &str) -> Result<ArchivePolicy, Fault> {
     let bad = |reason: String| fault("value", reason);
-    let text: PolicyText = serde_json::from_str(text).map_err(|error| bad(error.to_string()))?;
+    policy_of(serde_json::from_str(text).map_err(|error| bad(error.to_string()))?)
+}
+
+fn policy_of(text: PolicyText) -> Result<ArchivePolicy, Fault> {
+    let bad = |reason: String| fault("value", reason);
     let mut definition: Vec<PolicyItem> = Vec::with_capacity(text.definition.len());
     for item in &text.definition {
         let granularity = read_granularity(&item.granularity).ok_or_else(|| {
@@ -242,7 +287,23 @@ fn read_state(text: &str) -> Result<State, Fault> {
     if sealed > window {
         return Err(bad("sealed is after window".to_owned()));
     }
-    Ok(State { policy: text.policy, window, sealed, low_water })
+    let past = text.past.map(|past| read_past(past, &time)).transpose()?.map(Box::new);
+    Ok(State { policy: text.policy, window, sealed, low_water, past })
+}
+
+fn read_past(text: PastText, time: &dyn Fn(&str) -> Result<Timestamp, Fault>) -> Result<Past, Fault> {
+    let range = |[start, stop, window]: [String; 3]| {
+        Ok(Erased { start: time(&start)?, stop: time(&stop)?, window: time(&window)? })
+    };
+    let former = |text: FormerText| {
+        let (until, lasting) = (time(&text.until)?, time(&text.lasting)?);
+        Ok(Former { policy: Arc::new(policy_of(text.policy)?), until, lasting })
+    };
+    Ok(Past {
+        newest: time(&text.newest)?,
+        erased: text.erased.into_iter().map(range).collect::<Result<_, Fault>>()?,
+        former: text.former.into_iter().map(former).collect::<Result<_, Fault>>()?,
+    })
 }
 
 /// The six cells of a line; one in quotes may hold commas and doubled quotes.

@@ -136,7 +136,7 @@ fn read_operations(field: &Field<'_>) -> Result<Operations, Problem> {
     Ok(Arc::new(operation))
 }
 
-async fn read_body(
+pub(super) async fn read_body(
     state: &ApiState,
     caller: &Caller,
     body: &Value,
@@ -172,34 +172,60 @@ async fn compute(
     args: Args,
     payload: Payload,
 ) -> Result<Response, Failure> {
-    let use_history = args.flag("use_history")?;
-    let details = args.flag("details")?;
-    let (window, filling) = window(&args, state.clock.now(), None)?;
+    let asked = Asked::read(&args, state.clock.now())?;
     let body = payload.json().await?;
     let (operations, scope) = read_body(&state, &caller, &body).await?;
+    Ok(reply::ok_text(answered(&state, &caller, asked, operations, scope).await?.0))
+}
+
+/// What is said beside the body.
+#[derive(Debug)]
+pub(super) struct Asked {
+    window: Window,
+    filling: Filling,
+    groups: Vec<String>,
+    use_history: bool,
+    details: bool,
+}
+
+impl Asked {
+    /// Reads arguments.
+    pub(super) fn read(args: &Args, now: Timestamp) -> Result<Self, Problem> {
+        let (use_history, details) = (args.flag("use_history")?, args.flag("details")?);
+        let (window, filling) = window(args, now, None)?;
+        Ok(Self { window, filling, groups: groups(args), use_history, details })
+    }
+}
+
+/// The answer as JSON text, and how many points it has.
+pub(super) async fn answered(
+    state: &ApiState,
+    caller: &Caller,
+    asked: Asked,
+    operations: Operations,
+    scope: Option<Scope>,
+) -> Result<(Vec<u8>, usize), Failure> {
+    let Asked { window, filling, groups, use_history, details } = asked;
     let question = Question { operations, window, filling };
-    let groups = groups(&args);
-    let out = match scope {
-        None => metrics_answer(&state, &caller, &question, details).await?,
-        Some(scope) if groups.is_empty() => {
-            let resource_type = scope.resource_type.clone();
-            let group = question::by_resource(&state, &caller, &question, scope).await?;
-            let references =
-                details.then(|| answer::resources(&resource_type, &group.resources)).transpose()?;
-            answer::whole(&Measures::of(&group.result)?, references.as_deref())
-        }
-        Some(scope) if use_history => {
-            let resource_type = scope.resource_type.clone();
-            let found = question::with_history(&state, &caller, &question, scope, &groups).await?;
-            answer::groups(found, |group| Ok(Measures::sum(group)), &resource_type, details)?
-        }
-        Some(scope) => {
-            let resource_type = scope.resource_type.clone();
-            let found = question::grouped(&state, &caller, &question, scope, &groups).await?;
-            answer::groups(found, |result| Measures::of(&result), &resource_type, details)?
-        }
-    };
-    Ok(reply::ok_text(out))
+    let Some(scope) = scope else { return metrics_answer(state, caller, &question, details).await };
+    let resource_type = scope.resource_type.clone();
+    if groups.is_empty() {
+        let group = question::by_resource(state, caller, &question, scope).await?;
+        let references = details.then(|| answer::resources(&resource_type, &group.resources)).transpose()?;
+        let text = answer::whole(&Measures::of(&group.result)?, references.as_deref());
+        return Ok((text, group.result.size()));
+    }
+    if use_history {
+        let found = question::with_history(state, caller, &question, scope, &groups).await?;
+        let points = found.iter().map(|group| group.result.size()).sum();
+        return Ok((
+            answer::groups(found, |group| Ok(Measures::sum(group)), &resource_type, details)?,
+            points,
+        ));
+    }
+    let found = question::grouped(state, caller, &question, scope, &groups).await?;
+    let points = found.iter().map(|group| group.result.size()).sum();
+    Ok((answer::groups(found, |result| Measures::of(&result), &resource_type, details)?, points))
 }
 
 async fn metrics_answer(
@@ -207,10 +233,11 @@ async fn metrics_answer(
     caller: &Caller,
     question: &Question,
     details: bool,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<(Vec<u8>, usize), Failure> {
     let computed = question::by_metric(state, caller, question).await?;
+    let points = computed.size();
     if !details {
-        return Ok(answer::whole(&Measures::of(&computed)?, None));
+        return Ok((answer::whole(&Measures::of(&computed)?, None), points));
     }
     let mut ids: Vec<_> = computed.sources.iter().map(|source| source.metric).collect();
     ids.sort_unstable();
@@ -222,7 +249,7 @@ async fn metrics_answer(
     let resources = found.iter().filter_map(|metric| metric.resource_id);
     let resources = search::resources_by_id(state, resources).await?;
     let references = answer::metrics(&found, &policies, &resources)?;
-    Ok(answer::whole(&Measures::of(&computed)?, Some(&references)))
+    Ok((answer::whole(&Measures::of(&computed)?, Some(&references)), points))
 }
 
 #[cfg(test)]

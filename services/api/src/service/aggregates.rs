@@ -59,6 +59,8 @@ pub struct Computed {
     pub grids: Vec<Grid<'static>>,
     /// Whether the result is one series, the first of each grid, instead of one for each source.
     pub aggregated: bool,
+    /// For each grid the sources that its series are of, if it has not all of them.
+    pub chosen: Vec<Option<Vec<usize>>>,
     /// Whether results that are no finite number are left out.
     pub dropping: bool,
     /// What timestamps stand for, if it is not the granularity of their grid.
@@ -68,6 +70,24 @@ pub struct Computed {
 }
 
 impl Computed {
+    /// The grids that have a series of this source, and its number there.
+    pub fn of_source(&self, source: usize) -> impl Iterator<Item = (&Grid<'static>, usize)> {
+        self.grids.iter().enumerate().filter_map(move |(at, grid)| match self.chosen.get(at) {
+            Some(Some(chosen)) => Some((grid, chosen.iter().position(|of| *of == source)?)),
+            _ => Some((grid, source)),
+        })
+    }
+
+    /// How many points it has at most.
+    pub fn size(&self) -> usize {
+        self.grids.iter().map(|grid| grid.timestamps().len() * grid.width()).sum()
+    }
+
+    /// Whether a source was chosen by none of the grids.
+    pub fn leaves_out(&self, source: usize) -> bool {
+        self.chosen.iter().any(Option::is_some) && self.of_source(source).next().is_none()
+    }
+
     /// The points of a series, without those that are left out.
     pub fn points<'c>(
         &'c self,

@@ -1,4 +1,4 @@
-//! Forgetting resources that ended long ago, with their metrics (`[retention] resource_cleanup_after`).
+//! Forgetting what is long over (`[retention]`): resources that ended, with their metrics, and past revisions.
 
 use nephos_index::{Index, IndexError, Page, SortKey};
 use nephos_model::Timestamp;
@@ -29,6 +29,19 @@ pub async fn expire_resources(index: &dyn Index, before: Timestamp) -> Result<u6
             }
         }
         if due.len() < resources.len() || resources.is_empty() {
+            return Ok(expired);
+        }
+    }
+}
+
+/// Forgets past revisions of resources that ended before `before`; answers how many. Each transaction is small: others
+/// that write wait for it.
+pub async fn expire_history(index: &dyn Index, before: Timestamp) -> Result<u64, IndexError> {
+    let mut expired = 0;
+    loop {
+        let some = index.expire_history(before, BATCH).await?;
+        expired += some;
+        if some < BATCH {
             return Ok(expired);
         }
     }

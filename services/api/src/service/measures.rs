@@ -6,7 +6,7 @@ use nephos_identity::Caller;
 use nephos_identity::policy::metrics as rules;
 use nephos_identity::{Rule, Target, allows};
 use nephos_index::{KnownMetrics, MetricKind};
-use nephos_metric_store::{Batch, Calendar, Resample, SeriesPoints, SeriesRequest};
+use nephos_metric_store::{Batch, Calendar, Erase, Resample, SeriesPoints, SeriesRequest};
 use nephos_model::{Granularity, MetricId, Timestamp};
 use nephos_timeseries::AggregationMethod;
 use nephos_wire::gnocchi::parse_uuid;
@@ -95,6 +95,18 @@ pub async fn append(state: &ApiState, batch: Batch) -> Result<(), Problem> {
     }
     let report = state.store.append(Arc::new(batch)).await?;
     instrument::measures(report.accepted, report.late);
+    Ok(())
+}
+
+/// Erases a range of time of a metric: durable when it returns.
+pub async fn erase(
+    state: &ApiState,
+    metric: MetricId,
+    start: Timestamp,
+    stop: Timestamp,
+) -> Result<(), Problem> {
+    state.store.erase(&Erase { metrics: vec![metric], start, stop }).await?;
+    instrument::erased();
     Ok(())
 }
 

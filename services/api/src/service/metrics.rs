@@ -6,7 +6,7 @@ use std::sync::Arc;
 use nephos_identity::policy::{created_by, metrics as rules};
 use nephos_identity::{Caller, Rule, Sight, Target, allows};
 use nephos_index::{Index, IndexError, MetricFilter, NewMetric, Page};
-use nephos_metric_store::{MetricStore, StoreError};
+use nephos_metric_store::{Adoption, MetricStore, StoreError};
 use nephos_model::{Metric, MetricId, Resource, ResourceId};
 use nephos_timeseries::ArchivePolicy;
 use nephos_wire::gnocchi::parse_uuid;
@@ -192,6 +192,32 @@ pub async fn delete(state: &ApiState, metric: &Metric) -> Result<(), Problem> {
     state.index.delete_metric(metric.id).await?;
     forget(state, &[metric.id]).await;
     Ok(())
+}
+
+/// A metric, and the policies it had and has.
+#[derive(Debug)]
+pub struct PolicyChanged {
+    /// The metric as it is now.
+    pub metric: Metric,
+    /// The policy it had.
+    pub before: Arc<ArchivePolicy>,
+    /// The policy it has.
+    pub after: Arc<ArchivePolicy>,
+}
+
+/// Gives a metric another policy. The index comes first: should the store not hear of it now, then by the next measures
+/// or when the same is asked again.
+pub async fn change_policy(state: &ApiState, metric: &Metric, name: &str) -> Result<PolicyChanged, Problem> {
+    let missing = || Problem::Bad(format!("Archive policy {name} does not exist"));
+    let after = state.index.archive_policy(name).await?.ok_or_else(missing)?;
+    let before = policy_of(state, metric).await?;
+    state.index.change_metric_policy(metric.id, name).await.map_err(|error| match error {
+        IndexError::NotFound { what: "archive policy", .. } => missing(),
+        other => other.into(),
+    })?;
+    state.store.adopt(&Adoption { metric: metric.id, policy: Arc::clone(&after) }).await?;
+    let metric = Metric { archive_policy_name: name.to_owned(), ..metric.clone() };
+    Ok(PolicyChanged { metric, before, after })
 }
 
 /// Has the store forget metrics that the index has let go.

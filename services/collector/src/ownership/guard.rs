@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use nephos_metric_store::{
-    AppendReport, Batch, LocalStore, MetricStore, Series, SeriesRequest, StoreError, StoreStatistics,
-    shard_of,
+    Adoption, AppendReport, Batch, Erase, LocalStore, MetricStore, Series, SeriesRequest, StoreError,
+    StoreStatistics, shard_of,
 };
 use nephos_model::MetricId;
 
@@ -56,6 +56,16 @@ impl MetricStore for Guarded {
         self.store.delete(metrics).await
     }
 
+    async fn erase(&self, erase: &Erase) -> Result<(), StoreError> {
+        self.check(erase.metrics.iter().copied())?;
+        self.store.erase(erase).await
+    }
+
+    async fn adopt(&self, adoption: &Adoption) -> Result<(), StoreError> {
+        self.check(std::iter::once(adoption.metric))?;
+        self.store.adopt(adoption).await
+    }
+
     async fn statistics(&self) -> Result<StoreStatistics, StoreError> {
         self.store.statistics().await
     }
@@ -100,6 +110,14 @@ impl MetricStore for Routed {
 
     async fn delete(&self, metrics: &[MetricId]) -> Result<(), StoreError> {
         self.whole().delete(metrics).await
+    }
+
+    async fn erase(&self, erase: &Erase) -> Result<(), StoreError> {
+        self.whole().erase(erase).await
+    }
+
+    async fn adopt(&self, adoption: &Adoption) -> Result<(), StoreError> {
+        self.whole().adopt(adoption).await
     }
 
     async fn statistics(&self) -> Result<StoreStatistics, StoreError> {

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use nephos_coordination::{LocalGroups, LocalLeases};
 use nephos_metric_store::{
-    AppendReport, Batch, Run, Series, SeriesRequest, StoreOptions, StoreStatistics, shard_of,
+    Adoption, AppendReport, Batch, Erase, Run, Series, SeriesRequest, StoreOptions, StoreStatistics, shard_of,
 };
 use nephos_model::{Granularity, Measure, MetricId, Timestamp};
 use nephos_observe::SystemClock;
@@ -204,6 +204,14 @@ impl MetricStore for Direct {
     }
 
     async fn delete(&self, _metrics: &[MetricId]) -> Result<(), StoreError> {
+        unreachable!()
+    }
+
+    async fn erase(&self, _erase: &Erase) -> Result<(), StoreError> {
+        unreachable!()
+    }
+
+    async fn adopt(&self, _adoption: &Adoption) -> Result<(), StoreError> {
         unreachable!()
     }
 

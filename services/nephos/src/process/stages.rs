@@ -13,7 +13,7 @@ use nephos_bus::Bus;
 use nephos_collector::CollectorParts;
 use nephos_collector::ownership::{Ownership, OwnershipParts, Pace};
 use nephos_config::Loaded;
-use nephos_config::settings::{Mode, Service, Settings};
+use nephos_config::settings::{Mode, RetentionSettings, Service, Settings};
 use nephos_identity::Rules;
 use nephos_metric_store::{Limits, LocalStore, MetricStore, StoreOptions};
 use nephos_notification_agent::NotificationParts;
@@ -289,12 +289,7 @@ impl Stages {
             options: ApiOptions { rules, ..identity::api_options(settings)? },
         };
         self.add(base, "api", |until| async move { Ok(nephos_api::run(parts, until).await?) });
-        base.shutdown.spawn(housekeeping(
-            base.clone(),
-            janitor.0,
-            janitor.1,
-            settings.retention.resource_cleanup_after,
-        ));
+        base.shutdown.spawn(housekeeping(base.clone(), janitor.0, janitor.1, settings.retention.clone()));
         Ok(())
     }
 
@@ -327,23 +322,30 @@ impl Stages {
     }
 }
 
-/// Forgets what is over: resources that ended long ago, then metrics that were deleted, with their data.
+/// Forgets what is over: resources and revisions that ended long ago, then metrics that were deleted, with their data.
 async fn housekeeping(
     base: Base,
     index: Arc<dyn nephos_index::Index>,
     store: Arc<dyn MetricStore>,
-    keep_ended: Option<Duration>,
+    retention: RetentionSettings,
 ) {
     loop {
         tokio::select! {
             () = base.shutdown.requested() => return,
             () = tokio::time::sleep(HOUSEKEEPING) => {}
         }
-        if let Some(keep) = keep_ended {
+        if let Some(keep) = retention.resource_cleanup_after {
             match nephos_api::expire_resources(index.as_ref(), base.clock.now().minus(keep)).await {
                 Ok(0) => {}
                 Ok(resources) => tracing::info!(resources, "resources that ended long ago were forgotten"),
                 Err(error) => tracing::warn!(%error, "ended resources stay for now; trying again later"),
+            }
+        }
+        if let Some(keep) = retention.history_cleanup_after {
+            match nephos_api::expire_history(index.as_ref(), base.clock.now().minus(keep)).await {
+                Ok(0) => {}
+                Ok(revisions) => tracing::info!(revisions, "past revisions of resources were forgotten"),
+                Err(error) => tracing::warn!(%error, "past revisions stay for now; trying again later"),
             }
         }
         if let Err(error) = nephos_api::housekeeping(index.as_ref(), store.as_ref()).await {

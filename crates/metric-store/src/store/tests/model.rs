@@ -51,6 +51,11 @@ fn metric(number: u8) -> MetricId {
     MetricId(uuid::Uuid::from_u128(u128::from(number) * 77))
 }
 
+fn erasure(number: u8, start: i64, stop: i64) -> Erase {
+    let (start, stop) = (Timestamp::from_secs(start), Timestamp::from_secs(stop));
+    Erase { metrics: vec![metric(number)], start, stop }
+}
+
 /// Measures as (seconds behind or before now, value).
 type Offsets = Vec<(i64, i8)>;
 
@@ -62,6 +67,8 @@ enum Action {
     Advance(i64),
     Policy(u8),
     Delete(u8),
+    /// A range of a metric: seconds behind or before now, and how long.
+    Erase(u8, i64, i64),
     Restart,
     Checkpoint {
         full: bool,
@@ -92,6 +99,7 @@ fn action() -> impl Strategy<Value = Action> {
         4 => (1i64..200).prop_map(Action::Advance),
         1 => (0u8..9).prop_map(Action::Policy),
         1 => (0..METRICS).prop_map(Action::Delete),
+        2 => (0..METRICS, -400i64..30, 1i64..400).prop_map(|(number, start, long)| Action::Erase(number, start, long)),
         1 => Just(Action::Restart),
         2 => any::<bool>().prop_map(|full| Action::Checkpoint { full }),
         1 => (any::<bool>(), 1usize..200).prop_map(|(noise, bytes)| Action::TornTail { noise, bytes }),
@@ -107,19 +115,33 @@ struct Naive {
     policy: Arc<ArchivePolicy>,
     window: i64,
     low_water: BTreeMap<i64, i64>,
+    /// The newest measure that ever was.
+    newest: i64,
+    /// Ranges that were erased, with the window at that time.
+    erased: Vec<[i64; 3]>,
 }
 
 impl Naive {
+    fn new(policy: &Arc<ArchivePolicy>) -> Self {
+        Self {
+            measures: BTreeMap::new(),
+            policy: Arc::clone(policy),
+            window: i64::MIN,
+            low_water: BTreeMap::new(),
+            newest: i64::MIN,
+            erased: Vec::new(),
+        }
+    }
+
     fn block(&self, policy: &ArchivePolicy) -> i64 {
-        let newest = *self.measures.keys().next_back().unwrap();
         // The coarsest granularity is a minute, and there is a rate.
-        (newest.div_euclid(60) - i64::from(policy.back_window) - 1) * 60
+        (self.newest.div_euclid(60) - i64::from(policy.back_window) - 1) * 60
     }
 
     fn append(&mut self, policy: &Arc<ArchivePolicy>, run: &[(i64, f64)]) -> AppendReport {
-        if !self.measures.is_empty() {
+        if self.newest > i64::MIN {
             self.window = self.window.max(self.block(policy));
-            let newest = *self.measures.keys().next_back().unwrap();
+            let newest = self.newest;
             for item in &self.policy.definition {
                 let width = seconds(item.granularity);
                 if let (true, Some(points)) = (self.policy != *policy, item.points) {
@@ -137,26 +159,59 @@ impl Naive {
             *entry = entry.min(*value);
         }
         self.measures.extend(smallest);
-        if !self.measures.is_empty() {
+        self.newest = self.newest.max(self.measures.keys().next_back().copied().unwrap_or(i64::MIN));
+        if self.newest > i64::MIN {
             self.window = self.window.max(self.block(policy));
         }
         AppendReport { accepted: taken.len() as u64, late: (run.len() - taken.len()) as u64 }
     }
 
+    fn erase(&mut self, start: i64, stop: i64) {
+        self.measures.retain(|at, _| *at < self.window || *at < start || *at >= stop);
+        self.erased.push([start, stop, self.window]);
+    }
+
+    /// The value of one bucket, judged by the erasures it has seen.
+    fn point(&self, method: AggregationMethod, width: i64, bucket: i64) -> Option<f64> {
+        let floor = |time: i64| time.div_euclid(width) * width;
+        let closed = |window: i64| bucket < floor(window);
+        let hides =
+            |[start, stop, window]: &[i64; 3]| closed(*window) && *start <= bucket && bucket + width <= *stop;
+        if self.erased.iter().any(hides) {
+            return None;
+        }
+        let seen: Vec<_> = self.erased.iter().filter(|[.., window]| !closed(*window)).collect();
+        let stays =
+            |at: i64| !seen.iter().any(|[start, stop, window]| *start <= at && at < *stop.min(window));
+        let mut times = Vec::new();
+        let mut values = Vec::new();
+        let before = self.measures.range(..bucket).next_back();
+        if let Some((at, value)) = before.filter(|(at, _)| stays(**at)) {
+            times.push(Timestamp::from_secs(*at));
+            values.push(*value);
+        }
+        for (at, value) in self.measures.range(bucket..bucket + width).filter(|(at, _)| stays(**at)) {
+            times.push(Timestamp::from_secs(*at));
+            values.push(*value);
+        }
+        let mut buckets = BucketColumns::new(&[method]);
+        let granularity = Granularity::from_secs(width).unwrap();
+        aggregate(&times, &values, None, granularity, Timestamp::from_secs(bucket), &mut buckets);
+        buckets.points(method).next().map(|(_, value)| value)
+    }
+
     fn points(&self, policy: &ArchivePolicy, method: AggregationMethod, width: i64) -> Vec<(i64, u64)> {
         let granularity = Granularity::from_secs(width).unwrap();
-        let times: Vec<_> = self.measures.keys().map(|at| Timestamp::from_secs(*at)).collect();
-        let values: Vec<_> = self.measures.values().copied().collect();
-        let mut buckets = BucketColumns::new(&[method]);
-        aggregate(&times, &values, None, granularity, Timestamp::MIN, &mut buckets);
-        let newest = self.measures.keys().next_back().unwrap().div_euclid(width);
+        let newest = self.newest.div_euclid(width);
         let kept = |policy: &ArchivePolicy| {
             policy.item(granularity).unwrap().points.map(|points| (newest - points.cast_signed() + 1) * width)
         };
         let low_water = self.low_water.get(&width).copied();
         let first = kept(policy).max(kept(&self.policy)).max(low_water).unwrap_or(i64::MIN);
-        let shown = buckets.points(method).map(|(start, value)| (start.as_secs(), value.to_bits()));
-        shown.filter(|(start, _)| *start >= first).collect()
+        let mut buckets: Vec<i64> = self.measures.keys().map(|at| at.div_euclid(width) * width).collect();
+        buckets.dedup();
+        let shown = buckets.into_iter().filter(|bucket| *bucket >= first);
+        shown.filter_map(|bucket| Some((bucket, self.point(method, width, bucket)?.to_bits()))).collect()
     }
 }
 
@@ -198,6 +253,7 @@ impl World {
                 self.naive.remove(number);
                 self.runtime.block_on(self.store().delete(&[metric(*number)])).unwrap();
             }
+            Action::Erase(number, start, long) => self.erase(*number, *start, *long),
             Action::Restart => {
                 self.store = None;
                 self.open();
@@ -214,14 +270,17 @@ impl World {
     fn naively(&mut self, number: u8, measures: &[(i64, i8)]) -> (AppendReport, Run) {
         let measures: Vec<(i64, f64)> =
             measures.iter().map(|(offset, value)| (self.now + offset, f64::from(*value) * 0.3)).collect();
-        let naive = self.naive.entry(number).or_insert_with(|| Naive {
-            measures: BTreeMap::new(),
-            policy: Arc::clone(&self.policy),
-            window: i64::MIN,
-            low_water: BTreeMap::new(),
-        });
+        let naive = self.naive.entry(number).or_insert_with(|| Naive::new(&self.policy));
         let report = naive.append(&self.policy, &measures);
         (report, Run { policy: Arc::clone(&self.policy), ..run(metric(number), measures) })
+    }
+
+    fn erase(&mut self, number: u8, start: i64, long: i64) {
+        let (start, stop) = (self.now + start, self.now + start + long);
+        if let Some(naive) = self.naive.get_mut(&number) {
+            naive.erase(start, stop);
+        }
+        self.runtime.block_on(self.store().erase(&erasure(number, start, stop))).unwrap();
     }
 
     /// Time goes on between the runs, and some metrics are deleted in the commit of their run.
@@ -238,6 +297,13 @@ impl World {
             if *kind == 7 {
                 self.naive.remove(number);
                 bytes = Change::Delete(vec![metric(*number)]).encode();
+            }
+            if *kind == 5 {
+                let (start, stop) = (self.now - 150, self.now - 10);
+                if let Some(naive) = self.naive.get_mut(number) {
+                    naive.erase(start, stop);
+                }
+                bytes = Change::Erase(erasure(*number, start, stop)).encode();
             }
             let (report, run) = self.naively(*number, measures);
             bytes.extend(Change::Append(Arc::new(vec![run].into())).encode());

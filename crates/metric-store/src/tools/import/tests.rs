@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::batch::Batch;
-use crate::contract::{MetricStore, SeriesRequest};
+use crate::contract::{Adoption, Erase, MetricStore, SeriesRequest};
 use crate::options::StoreOptions;
 use crate::store::LocalStore;
 use crate::tools::{Selection, export, verify};
@@ -42,11 +42,11 @@ fn policies() -> Vec<Arc<ArchivePolicy>> {
     ]
 }
 
-/// Twelve metrics of three policies: gaps, duplicates, late measures, odd values, one deleted and born again; in two
-/// segments and a log.
+/// Twelve metrics of three policies: gaps, duplicates, late measures, odd values, one deleted and born again, one with a
+/// range erased, one that gets another policy; in two segments and a log.
 async fn filled(folder: &Path, shards: u32) -> Vec<(MetricId, Arc<ArchivePolicy>)> {
     let store = open(folder, shards);
-    let metrics: Vec<_> =
+    let mut metrics: Vec<_> =
         (0..4).flat_map(|_| policies()).map(|policy| (MetricId::random(), policy)).collect();
     let odd = [0.1, -0.0, f64::NAN, f64::INFINITY, f64::MIN_POSITIVE, 1e300, 3.0, 1.0 / 3.0];
     for round in 0..3i64 {
@@ -64,6 +64,15 @@ async fn filled(folder: &Path, shards: u32) -> Vec<(MetricId, Arc<ArchivePolicy>
             store.compact(true).await.unwrap();
             store.delete(&[metrics[0].0]).await.unwrap();
         } else if round == 1 {
+            let (start, stop) = (Timestamp::from_secs(600), Timestamp::from_secs(1_900));
+            store.erase(&Erase { metrics: vec![metrics[2].0], start, stop }).await.unwrap();
+            let (metric, policy) = &mut metrics[1];
+            let width = Granularity::from_secs(300).unwrap();
+            let mut wider = ArchivePolicy { name: "wider".to_owned(), ..policy.as_ref().clone() };
+            wider.definition.push(PolicyItem { granularity: width, points: None });
+            *policy = Arc::new(wider);
+            let adoption = Adoption { metric: *metric, policy: Arc::clone(policy) };
+            store.adopt(&adoption).await.unwrap();
             store.compact(false).await.unwrap();
         }
     }

@@ -22,10 +22,10 @@ fn text_of<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Failure> {
     json::to_vec(value).map_err(|_| Failure::Internal)
 }
 
-/// Rows `[timestamp, granularity, value]` of one computed series.
-pub fn rows(computed: &Computed, series: usize) -> Vec<u8> {
+/// Rows `[timestamp, granularity, value]` of the computed series of a source, or the first one.
+pub fn rows(computed: &Computed, source: usize) -> Vec<u8> {
     let mut out = vec![b'['];
-    for grid in &computed.grids {
+    for (grid, series) in computed.of_source(source) {
         let width = match computed.regroup {
             Some(Resample::Calendar(calendar)) => Width::Letter(calendar.letter()),
             Some(Resample::Step(step)) => Width::Seconds(step),
@@ -68,6 +68,9 @@ impl Measures {
         let mut sorted: BTreeMap<Option<ResourceId>, BTreeMap<String, BTreeMap<&str, usize>>> =
             BTreeMap::new();
         for (series, source) in computed.sources.iter().enumerate() {
+            if computed.leaves_out(series) {
+                continue;
+            }
             let (resource, name) = match &source.found {
                 Some((resource, name)) => (Some(*resource), name.clone()),
                 None => (None, source.metric.to_string()),

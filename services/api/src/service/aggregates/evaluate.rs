@@ -21,10 +21,12 @@ enum Value<'g> {
     Series(Grid<'g>, Kind),
 }
 
-/// Whether series are those of the sources, or one.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Whether series are those of the sources, some of them, or one.
+#[derive(Clone, PartialEq, Eq)]
 enum Kind {
     Each,
+    /// Those of these sources, in their order.
+    Some(Vec<usize>),
     Aggregated,
 }
 
@@ -45,17 +47,18 @@ impl From<GridError> for Refusal {
 /// Computes a plan from the series of its sources.
 pub fn evaluate(plan: Plan, series: Vec<Series>) -> Result<Computed, Problem> {
     let mut evaluator = Evaluator { selection: selection(&plan), work: 0 };
-    let (mut aggregated, mut grids) = (false, Vec::new());
+    let (mut aggregated, mut chosen, mut grids) = (false, Vec::new(), Vec::new());
     for (granularity, series) in by_granularity(&plan, series) {
         let base = align(&plan, granularity, series)?;
         let value = evaluator.evaluate(&plan.operations, &base);
         let value = value.map_err(|refusal| problem(&plan, refusal))?;
         let Value::Series(grid, kind) = value else { return Err(problem(&plan, Refusal::Malformed)) };
         aggregated = kind == Kind::Aggregated;
+        chosen.push(if let Kind::Some(sources) = kind { Some(sources) } else { None });
         grids.push(grid.into_owned());
     }
     let dropping = matches!(plan.filling, Filling::Fill { dropping: true, .. });
-    Ok(Computed { grids, aggregated, dropping, regroup: plan.regroup, sources: plan.sources })
+    Ok(Computed { grids, aggregated, chosen, dropping, regroup: plan.regroup, sources: plan.sources })
 }
 
 /// Points of one series.
@@ -149,6 +152,23 @@ impl Evaluator<'_> {
                     if *per_second { grid.differences_by_second() } else { grid.differences() },
                     kind,
                 )
+            }
+            Operation::Increase { per_second, operand } => {
+                let (grid, kind) = self.series(operand, base)?;
+                Value::Series(grid.increases(*per_second), kind)
+            }
+            Operation::Rank { smallest, count, method, operand } => {
+                let (grid, kind) = self.series(operand, base)?;
+                let ranked = grid.ranked(known(method)?, *count, *smallest);
+                let kind = match kind {
+                    // One series is the first and the last of all.
+                    Kind::Aggregated => return Ok(Value::Series(grid, kind)),
+                    Kind::Each => Kind::Some(ranked.clone()),
+                    Kind::Some(before) => {
+                        Kind::Some(ranked.iter().filter_map(|at| before.get(*at).copied()).collect())
+                    }
+                };
+                Value::Series(grid.keep(&ranked), kind)
             }
             Operation::Unary(operator, operand) => match self.evaluate(operand, base)? {
                 Value::Number(number) => Value::Number(operator.apply(number)),

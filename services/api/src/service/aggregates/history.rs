@@ -59,6 +59,11 @@ impl Sum {
         }
     }
 
+    /// How many points there are.
+    pub fn size(&self) -> usize {
+        self.0.values().map(BTreeMap::len).sum()
+    }
+
     /// Whether there are no points.
     pub fn is_empty(&self) -> bool {
         self.0.values().all(BTreeMap::is_empty)
@@ -131,6 +136,7 @@ mod tests {
         let computed = Computed {
             grids: vec![Grid::align(granularity, points, Fill::Null)],
             aggregated: true,
+            chosen: Vec::new(),
             dropping: true,
             regroup: None,
             sources: Vec::new(),

@@ -53,6 +53,7 @@ impl Life {
                 Ok(())
             }
             14 => self.delete(),
+            19 => self.erase(),
             15..=17 => self.checkpoint(false),
             18 => self.checkpoint(true),
             19 => self.tidy(),
@@ -85,12 +86,7 @@ impl Life {
         let change = Change::Append(Arc::new(calls.collect::<Vec<_>>().into()));
         self.change(&change, |naives| {
             for (number, measures) in &runs {
-                let naive = naives.entry(*number).or_insert_with(|| Naive {
-                    measures: BTreeMap::new(),
-                    policy: Arc::clone(&policy),
-                    window: i64::MIN,
-                    low_water: BTreeMap::new(),
-                });
+                let naive = naives.entry(*number).or_insert_with(|| Naive::new(&policy));
                 naive.append(&policy, measures);
             }
         })
@@ -100,6 +96,17 @@ impl Life {
         let number = u8::try_from(self.below(u64::from(METRICS))).unwrap();
         self.change(&Change::Delete(vec![metric(number)]), |naives| {
             naives.remove(&number);
+        })
+    }
+
+    fn erase(&mut self) -> Result<(), StoreError> {
+        let number = u8::try_from(self.below(u64::from(METRICS))).unwrap();
+        let start = self.now - self.below(400).cast_signed();
+        let stop = start + 1 + self.below(300).cast_signed();
+        self.change(&Change::Erase(erasure(number, start, stop)), |naives| {
+            if let Some(naive) = naives.get_mut(&number) {
+                naive.erase(start, stop);
+            }
         })
     }
 

@@ -110,6 +110,20 @@ fn a_segment_in_which_nothing_is_alive_is_dropped() {
 }
 
 #[test]
+fn that_a_metric_was_deleted_stays_said_as_long_as_an_older_segment_has_it() {
+    let mut subject = Subject::new();
+    let metrics: Vec<_> = (0..3).map(|_| MetricId::random()).collect();
+    subject.segment(&metrics[..1], None, 0..500);
+    subject.change(&Change::Delete(vec![metrics[0]]));
+    subject.segment(&metrics[1..], None, 0..500);
+    subject.change(&Change::Delete(vec![metrics[1]]));
+    subject.tidy(1);
+    let segments = subject.shard.segments();
+    let known: Vec<bool> = metrics.iter().map(|metric| segments[1].knows(*metric)).collect();
+    assert_eq!(known, [true, false, true], "the first one's deletion, nothing of the second");
+}
+
+#[test]
 fn the_janitor_waits_before_it_looks_and_rests_after_it_read() {
     let mut subject = Subject::new();
     let metrics = [MetricId::random(), MetricId::random()];

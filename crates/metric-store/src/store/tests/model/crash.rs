@@ -42,7 +42,7 @@ impl Life {
 
     /// One step; an error is what the caller of the store would have got.
     fn step(&mut self) -> Result<(), StoreError> {
-        match self.below(21) {
+        match self.below(22) {
             0..=10 => self.append(),
             11 | 12 => {
                 self.now += self.random.below(200).cast_signed();
@@ -56,7 +56,7 @@ impl Life {
             19 => self.erase(),
             15..=17 => self.checkpoint(false),
             18 => self.checkpoint(true),
-            19 => self.tidy(),
+            19 | 20 => self.tidy(),
             _ => {
                 self.engine = None;
                 self.open()
@@ -68,7 +68,9 @@ impl Life {
         let mut runs = Vec::new();
         for _ in 0..=self.below(3) {
             let number = u8::try_from(self.below(u64::from(METRICS))).unwrap();
-            let measures: Vec<(i64, f64)> = (0..=self.below(6))
+            // Now and then more than a disk writes at once.
+            let most = if self.below(6) == 0 { 300 } else { 6 };
+            let measures: Vec<(i64, f64)> = (0..=self.below(most))
                 .map(|_| {
                     (
                         self.now + self.random.below(180).cast_signed() - 150,
@@ -146,13 +148,13 @@ impl Life {
         compact(shard, full, &clock)
     }
 
-    /// As the janitor does it, and more readily.
+    /// As the janitor does it, and more readily: one segment, whatever became of the others.
     fn tidy(&mut self) -> Result<(), StoreError> {
-        let clock = ManualClock::new(Timestamp::EPOCH);
+        let (clock, chosen) = (ManualClock::new(Timestamp::EPOCH), self.below(8));
         let (shard, _) = self.engine.as_ref().unwrap();
         let segments = shard.segments();
-        let mut segments = segments.iter();
-        segments.try_for_each(|segment| tidy(shard, segment, 1_000, &clock).map(drop))
+        let at = usize::try_from(chosen).unwrap() % segments.len().max(1);
+        segments.get(at).map_or(Ok(()), |segment| tidy(shard, segment, 1_000, &clock).map(drop))
     }
 
     /// Whether the store answers as one of the candidates; the others are forgotten.

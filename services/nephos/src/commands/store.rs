@@ -27,8 +27,7 @@ pub(super) async fn run(common: &Common, command: StoreCommand) -> anyhow::Resul
             parts = Part::TABLE.to_vec();
         }
         let clock = Arc::new(SystemClock::default());
-        let options =
-            BenchOptions { parts, folder: PathBuf::new(), instances, readings, seed, runs, clock };
+        let options = BenchOptions { parts, folder: PathBuf::new(), instances, readings, seed, runs, clock };
         return bench(folder, options, output.format).await;
     }
     let Some(loaded) = configuration(common, Mode::Embedded)? else {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 const NAMESPACE: Uuid = Uuid::from_u128(0x0a7a_15ff_aa13_4ac2_897c_9bdf_30ce_175b);
 
 /// Longest resource id, in characters, that is converted.
-const MAX_CHARACTERS: usize = 289;
+pub(crate) const MAX_CHARACTERS: usize = 289;
 
 /// Why a text is no resource id. The texts are those of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -13,8 +13,9 @@ SOAK_MINUTES ?= 60
 COMPARE_ARGS ?=
 CONFORMANCE_ARGS ?=
 LONG ?=
+FUZZ_EXECUTIONS ?= 10000000
 
-.PHONY: help run build test lint fmt fmt-check clippy docs deps-check bench compare compare-api conformance conformance-diff soak client ceilometer chart-test ci install uninstall clean servers
+.PHONY: help run build test lint fmt fmt-check clippy docs deps-check bench compare compare-api conformance conformance-diff fuzz soak client ceilometer chart-test ci install uninstall clean servers
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}'
@@ -77,6 +78,9 @@ compare: ## Run Nephos (make build), Gnocchi, VictoriaMetrics, Prometheus and In
 
 compare-api: ## Measure what requests of Gnocchi's API cost Nephos (make build) and Gnocchi; COMPARE_ARGS=--quick
 	@TOOLS="$(TOOLS)" CARGO_TARGET_DIR="$(TARGET)" benches/compare/api $(COMPARE_ARGS)
+
+fuzz: ## Feed every parser of what clients send with FUZZ_EXECUTIONS=10000000 changed inputs
+	FUZZ_EXECUTIONS=$(FUZZ_EXECUTIONS) cargo test --release --locked --package nephos-api --test fuzz -- --nocapture
 
 soak: build ## Kill a loaded Nephos at random moments and fill its disk for SOAK_MINUTES=60, counting every sample
 	SOAK_MINUTES=$(SOAK_MINUTES) cargo test --release --locked --package nephos-integration-tests --features soak --test soak -- --nocapture

@@ -114,6 +114,22 @@ impl Http {
         Ok(Answer { status, headers, text })
     }
 
+    /// Posts bytes with these headers; panics if there was no answer.
+    pub async fn post_bytes(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
+        let mut request = self
+            .client
+            .post(format!("{}{path}", self.base))
+            .basic_auth(&self.user, Some("ignored"))
+            .body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.unwrap_or_else(|error| panic!("POST {path}: {error}"));
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await.unwrap_or_else(|error| panic!("POST {path}: {error}"));
+        Answer { status, headers, text }
+    }
+
     /// Sends a request; panics if there was no answer.
     pub async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
         self.try_send(method, path, body).await.unwrap_or_else(|error| panic!("{method} {path}: {error}"))

@@ -25,6 +25,16 @@ nephos.toml: |
   [api.aodh]
   listen = "0.0.0.0:8042"
   {{- end }}
+  {{- with $values.api.statsd }}
+  {{- if .resourceId }}
+
+  [statsd]
+  listen = "0.0.0.0:8125"
+  resource_id = {{ .resourceId | toJson }}
+  creator = {{ .creator | toJson }}
+  flush_delay = {{ .flushDelay | toJson }}
+  {{- end }}
+  {{- end }}
 
   [limits]
   requests_per_second = {{ int64 $values.api.limits.requestsPerSecond }}

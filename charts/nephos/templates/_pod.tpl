@@ -85,6 +85,11 @@ spec:
         - name: aodh
           containerPort: 8042
         {{- end }}
+        {{- if and $serves $values.api.statsd.resourceId }}
+        - name: statsd
+          containerPort: 8125
+          protocol: UDP
+        {{- end }}
         {{- if eq .component "collector" }}
         - name: store
           containerPort: 8051

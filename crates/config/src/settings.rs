@@ -9,12 +9,14 @@ use nephos_timeseries::AggregationMethod;
 use secrecy::SecretString;
 
 pub use crate::location::SecretUrl;
+pub use statsd::StatsdSettings;
 
 mod api;
 mod backends;
 mod read;
 mod s3;
 mod services;
+mod statsd;
 
 pub(crate) use read::read;
 
@@ -130,6 +132,8 @@ pub struct Settings {
     pub api: ApiSettings,
     /// How much a project may ask for and have.
     pub limits: LimitSettings,
+    /// StatsD, if its datagrams are taken.
+    pub statsd: Option<StatsdSettings>,
     /// Cross-origin requests.
     pub cors: CorsSettings,
     /// Health and metrics of the other processes.

@@ -17,5 +17,7 @@ mod robust;
 mod settings;
 #[path = "config/shipped.rs"]
 mod shipped;
+#[path = "config/statsd.rs"]
+mod statsd;
 #[path = "config/support.rs"]
 mod support;

@@ -54,6 +54,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         listener: TcpListener::bind(&address).await?,
         tls: None,
         aodh: None,
+        statsd: None,
         index,
         store,
         identity: Arc::new(Basic),

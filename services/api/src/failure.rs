@@ -41,8 +41,15 @@ pub enum Failure {
     UndecodableBody,
     /// The path, query or body has U+0000.
     Nul,
-    /// Known to the original, not to this version.
-    NotYet,
+    /// What the body brings would take too much memory.
+    TooMuch,
+    /// A part of a foreign protocol that is not served.
+    NotImplemented {
+        /// Which argument asks for it.
+        detail: &'static str,
+        /// What is not served.
+        reason: &'static str,
+    },
     /// The request took longer than it may.
     Timeout,
     /// Accounts cannot be looked up just now.
@@ -109,7 +116,14 @@ impl Failure {
                 json!({"cause": "Unable to decode body", "reason": "Expected object or value", "detail": []}),
             ),
             Self::Nul => Refusal::new(StatusCode::BAD_REQUEST, nul::REFUSAL),
-            Self::NotYet => Refusal::new(StatusCode::NOT_IMPLEMENTED, "This is not in this version"),
+            Self::TooMuch => Refusal::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The body brings more series and points than are taken at once",
+            ),
+            Self::NotImplemented { detail, reason } => Refusal::new(
+                StatusCode::NOT_IMPLEMENTED,
+                json!({"cause": "Not implemented error", "detail": detail, "reason": reason}),
+            ),
             Self::Timeout => {
                 Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "The request took too long. Please retry.")
             }
@@ -157,6 +171,10 @@ fn of_problem(problem: &Problem) -> Refusal {
         Problem::Limited { reason, .. } => Refusal::new(StatusCode::TOO_MANY_REQUESTS, reason.as_str()),
         Problem::NotFound(text) => Refusal::new(StatusCode::NOT_FOUND, text.as_str()),
         Problem::Conflict(text) => Refusal::new(StatusCode::CONFLICT, text.as_str()),
+        Problem::ResourceExists(id) => Refusal::new(
+            StatusCode::CONFLICT,
+            json!({"cause": "Resource already exists", "detail": id.to_string()}),
+        ),
         Problem::Bad(text) => Refusal::new(StatusCode::BAD_REQUEST, text.as_str()),
         Problem::Detailed { missing, cause, reason, detail } => {
             let status = if *missing { StatusCode::NOT_FOUND } else { StatusCode::BAD_REQUEST };
@@ -424,7 +442,7 @@ mod tests {
             (Failure::from(IndexError::Database { reason: "secret".to_owned() }), 500, false),
             (Failure::from(IndexError::InUse { what: "archive policy", id: "x".to_owned() }), 400, false),
             (Failure::from(Problem::Forbidden), 403, false),
-            (Failure::NotYet, 501, false),
+            (Failure::NotImplemented { detail: "q", reason: "x" }, 501, false),
         ] {
             let response = failure.into_response();
             assert_eq!(response.status(), status);

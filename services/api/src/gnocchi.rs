@@ -9,7 +9,6 @@ pub mod filters;
 pub mod measures;
 pub mod metric_policy;
 pub mod metrics;
-pub mod not_yet;
 pub mod panels;
 pub mod policies;
 pub mod resource_bodies;
@@ -35,7 +34,7 @@ pub type GnocchiRoutes = Routes<Arc<ApiState>>;
 
 /// Every route of this API.
 pub fn routes() -> GnocchiRoutes {
-    let groups: [fn(GnocchiRoutes) -> GnocchiRoutes; 15] = [
+    let groups: [fn(GnocchiRoutes) -> GnocchiRoutes; 14] = [
         root::add,
         policies::add,
         rules::add,
@@ -50,7 +49,6 @@ pub fn routes() -> GnocchiRoutes {
         aggregates::add,
         aggregation::add,
         panels::add,
-        not_yet::add,
     ];
     groups.into_iter().fold(Routes::new(refuse_method), |routes, add| add(routes))
 }

@@ -65,6 +65,19 @@ pub(crate) fn quotas_counted() {
     counter!("nephos_api_quota_counts_total").increment(1);
 }
 
+/// Measures, or what stands for them in other protocols, were not kept, for this reason.
+pub(crate) fn left_out(reason: &'static str, count: u64) {
+    if count > 0 {
+        counter!("nephos_api_dropped_measures_total", "reason" => reason).increment(count);
+    }
+}
+
+/// Lines of StatsD were taken in.
+pub(crate) fn statsd(lines: u64) {
+    static LINES: LazyLock<Counter> = LazyLock::new(|| counter!("nephos_api_received_statsd_lines_total"));
+    LINES.increment(lines);
+}
+
 /// Deleted metrics were removed for good.
 pub(crate) fn expunged(metrics_removed: u64) {
     counter!("nephos_api_expunged_metrics_total").increment(metrics_removed);

@@ -9,6 +9,7 @@ pub mod aodh;
 pub mod failure;
 pub mod gnocchi;
 pub mod http;
+pub mod ingest;
 mod instrument;
 pub mod limits;
 pub mod openapi;
@@ -18,6 +19,7 @@ pub mod service;
 pub mod state;
 
 pub use aodh::AlarmOptions;
+pub use ingest::statsd::{Statsd, StatsdOptions};
 pub use limits::LimitOptions;
 pub use service::expiry::{expire_history, expire_resources};
 pub use service::metrics::{HousekeepingError, housekeeping};
@@ -52,6 +54,8 @@ pub struct ApiParts {
     pub tls: Option<Arc<ServerConfig>>,
     /// A further listener that serves the alarm API at its own root.
     pub aodh: Option<TcpListener>,
+    /// Where StatsD's datagrams are taken, if they are.
+    pub statsd: Option<Statsd>,
     /// Policies, resources, metrics, alarms.
     pub index: Arc<dyn Index>,
     /// Measures.
@@ -78,7 +82,8 @@ pub enum ApiError {
 
 /// Serves until shutdown is requested and requests in flight have ended.
 pub async fn run(parts: ApiParts, shutdown: Shutdown) -> Result<(), ApiError> {
-    let ApiParts { listener, tls, aodh, index, store, identity, clock, health, metrics, mut options } = parts;
+    let ApiParts { listener, tls, aodh, statsd, index, store, identity, clock, health, metrics, mut options } =
+        parts;
     options.tls = tls.is_some();
     let drain = options.drain_timeout;
     let limits = Limits::new(options.limits.clone());
@@ -94,7 +99,13 @@ pub async fn run(parts: ApiParts, shutdown: Shutdown) -> Result<(), ApiError> {
     };
     let whole =
         nephos_observe::http::serve(listener, tls.clone(), app(Arc::clone(&state)), shutdown.clone(), drain);
-    tokio::try_join!(whole, alone)?;
+    let datagrams = async {
+        if let Some(statsd) = statsd {
+            ingest::statsd::run(Arc::clone(&state), statsd, shutdown.clone()).await;
+        }
+        Ok(())
+    };
+    tokio::try_join!(whole, alone, datagrams)?;
     Ok(())
 }
 
@@ -104,7 +115,10 @@ pub fn app(state: Arc<ApiState>) -> Router {
     let aodh = aodh::router(Arc::clone(&state));
     let document = openapi::text(&openapi::document(descriptions()));
     let gnocchi = gnocchi.layer(from_fn(http::frame::servable)).with_state(Arc::clone(&state));
+    let (ingest, _) = ingest::routes().build();
+    let ingest = ingest.layer(from_fn(ingest::servable)).with_state(Arc::clone(&state));
     let inner = gnocchi
+        .merge(ingest)
         .merge(aodh)
         .merge(own::router(document))
         .merge(nephos_observe::http::router(state.health.clone(), state.metrics.clone()))
@@ -119,7 +133,7 @@ fn framed(inner: Router, state: Arc<ApiState>) -> Router {
 
 /// The descriptions of everything that the OpenAPI document tells of.
 pub fn descriptions() -> Vec<Description> {
-    vec![gnocchi::routes().build().1, aodh::description()]
+    vec![gnocchi::routes().build().1, ingest::routes().build().1, aodh::description()]
 }
 
 async fn unknown_path(OriginalUri(uri): OriginalUri) -> Response {

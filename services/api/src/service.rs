@@ -3,6 +3,7 @@
 pub mod aggregates;
 pub mod batch;
 pub mod expiry;
+pub mod ingest;
 pub mod measures;
 pub mod metrics;
 pub mod policies;

@@ -60,6 +60,7 @@ impl Server {
             listener,
             tls: None,
             aodh: Some(alone),
+            statsd: None,
             index: Arc::clone(&index) as _,
             store: Arc::clone(&store) as _,
             identity,
@@ -267,7 +268,7 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    gnocchi as Basic: aggregates, batch, erase, measures, metric_policy, metrics, not_yet, nul, pagination, panels, policies, protocol, ranking, refusals, resources, search, types;
+    gnocchi as Basic: aggregates, batch, erase, ingest, measures, metric_policy, metrics, nul, pagination, panels, policies, protocol, ranking, refusals, resources, search, types;
     gnocchi_headers as NoAuth: visibility;
     aodh as NoAuth: alarms, alone, history, lists, projects, refusals;
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 
 /// Opens a listener; the error for a taken port says by whom and which setting changes it.
 pub(crate) async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
@@ -18,6 +18,13 @@ pub(crate) async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<T
         }
         _ => anyhow!("listen on {address}: {error}; it is set by {setting}"),
     })
+}
+
+/// Opens a socket for datagrams.
+pub(crate) async fn bind_datagrams(address: SocketAddr, setting: &str) -> anyhow::Result<UdpSocket> {
+    UdpSocket::bind(address)
+        .await
+        .map_err(|error| anyhow!("take datagrams on {address}: {error}; it is set by {setting}"))
 }
 
 /// Pid and name of the process that listens on `port`, as far as /proc lets us see it.
@@ -66,6 +73,12 @@ impl Ports {
         let url = format!("{scheme}://{}", listener.local_addr().context("address of a listener")?);
         self.0.insert(key, url.clone());
         Ok(url)
+    }
+
+    /// Notes a socket for datagrams.
+    pub(crate) fn note_datagrams(&mut self, key: &'static str, socket: &UdpSocket) -> anyhow::Result<()> {
+        self.0.insert(key, format!("udp://{}", socket.local_addr().context("address of a socket")?));
+        Ok(())
     }
 
     /// Writes the file whole or not at all.

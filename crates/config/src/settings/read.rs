@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::backends::{self, BUS, INDEX, STATE};
-use super::{Mode, ServerTls, Settings, api, services};
+use super::{Mode, ServerTls, Settings, api, services, statsd};
 use crate::env::Env;
 use crate::kind::{FilePath, Kind, quoted};
 use crate::ledger::Ledger;
@@ -25,6 +25,7 @@ pub(crate) fn read(ledger: &mut Ledger, tree: Map, mode: Mode, env: &dyn Env) ->
         mode,
         store: services::store(ledger, &mut root, mode, &data_dir),
         limits: api::limits(ledger, &mut root),
+        statsd: statsd::read(ledger, &mut root, &api),
         cors: services::cors(ledger, &mut root),
         observe: services::observe(ledger, &mut root),
         polling: services::polling(ledger, &mut root, env),

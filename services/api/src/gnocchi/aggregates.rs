@@ -109,7 +109,8 @@ pub(super) fn groups(args: &Args) -> Vec<String> {
     names.into_iter().map(str::to_owned).collect()
 }
 
-fn read_operations(field: &Field<'_>) -> Result<Operations, Problem> {
+/// Reads operations, as text or as JSON.
+pub fn read_operations(field: &Field<'_>) -> Result<Operations, Problem> {
     let parsed;
     let document = match field.value {
         Value::String(text) => {

@@ -66,14 +66,14 @@ fn not_a_dictionary() -> Failure {
 }
 
 /// A batch by metric in the usual form.
-fn scan_by_metric(bytes: &[u8]) -> Option<ByMetric> {
+pub fn scan_by_metric(bytes: &[u8]) -> Option<ByMetric> {
     let batch = scan::by_metric(bytes)?;
     let mut seen = HashSet::with_capacity_and_hasher(batch.ids.len(), RandomState::default());
     batch.ids.iter().all(|id| seen.insert(*id)).then_some(batch)
 }
 
 /// A batch by metric in whatever form. What stands under several texts of one id is one run.
-fn parse_by_metric(bytes: &[u8], now: Timestamp) -> Result<ByMetric, Failure> {
+pub fn parse_by_metric(bytes: &[u8], now: Timestamp) -> Result<ByMetric, Failure> {
     let mut spare = None;
     let body: MaybeObject<Entries<'_, PostedMeasures<'_>>> =
         read_body(bytes, &mut spare).map_err(|_| Failure::UndecodableBody)?;
@@ -94,7 +94,7 @@ fn parse_by_metric(bytes: &[u8], now: Timestamp) -> Result<ByMetric, Failure> {
 }
 
 /// A batch by resource in the usual form, in which no metric stands twice.
-fn scan_by_resource(bytes: &[u8], creator: Option<&str>) -> Option<NamedBatch> {
+pub fn scan_by_resource(bytes: &[u8], creator: Option<&str>) -> Option<NamedBatch> {
     let scan::ByResource { resources: scanned, metrics, columns } = scan::by_resource(bytes)?;
     let mut resources = Vec::with_capacity(scanned.len());
     let (mut metrics, mut seen, mut start) = (metrics.into_iter(), HashSet::new(), 0);
@@ -130,7 +130,8 @@ struct LooseRun {
     columns: Columns,
 }
 
-fn parse_by_resource(bytes: &[u8], creator: Option<&str>, now: Timestamp) -> Result<NamedBatch, Failure> {
+/// A batch by resource in whatever form.
+pub fn parse_by_resource(bytes: &[u8], creator: Option<&str>, now: Timestamp) -> Result<NamedBatch, Failure> {
     let mut spare = None;
     let body: MaybeObject<Entries<'_, MaybeObject<Entries<'_, NamedMeasures<'_>>>>> =
         read_body(bytes, &mut spare).map_err(|_| Failure::UndecodableBody)?;

@@ -86,7 +86,7 @@ pub(super) fn add(routes: GnocchiRoutes) -> GnocchiRoutes {
 }
 
 /// Reads a body of measures in whatever form.
-fn parse(bytes: &[u8], now: Timestamp) -> Result<Columns, Failure> {
+pub fn parse(bytes: &[u8], now: Timestamp) -> Result<Columns, Failure> {
     let mut spare = None;
     let posted: PostedMeasures<'_> = read_body(bytes, &mut spare).map_err(|_| Failure::UndecodableBody)?;
     let measures = posted.check(now).map_err(|error| Invalid::whole(error.to_string()))?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use nephos_identity::{Caller, Rule, Target, allows};
 use nephos_index::IndexError;
 use nephos_metric_store::StoreError;
+use nephos_model::ResourceId;
 use nephos_wire::gnocchi::Invalid;
 use serde_json::Value;
 
@@ -31,6 +32,9 @@ pub enum Problem {
     /// It exists already.
     #[error("{0}")]
     Conflict(String),
+    /// A resource of this id is there already, and of another type.
+    #[error("Resource {0} already exists")]
+    ResourceExists(ResourceId),
     /// The request makes no sense.
     #[error("{0}")]
     Bad(String),

@@ -7,10 +7,10 @@ use nephos_config::settings::{Mode, Service, Settings};
 use nephos_observe::http::Router;
 use nephos_observe::{Metrics, Shutdown};
 use rustls::ServerConfig;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 
 use crate::adapters::Base;
-use crate::ports::{Ports, bind};
+use crate::ports::{Ports, bind, bind_datagrams};
 use crate::tls;
 
 /// A bound listener with what it speaks TLS with.
@@ -26,6 +26,7 @@ pub(crate) struct Endpoint {
 pub(crate) struct Listeners {
     api: Option<Endpoint>,
     aodh: Option<Endpoint>,
+    statsd: Option<UdpSocket>,
     store: Option<Endpoint>,
     observe: Option<Endpoint>,
 }
@@ -35,6 +36,7 @@ pub(crate) struct Listeners {
 pub(crate) struct Serving {
     pub(crate) api: Option<Endpoint>,
     pub(crate) aodh: Option<Endpoint>,
+    pub(crate) statsd: Option<UdpSocket>,
     pub(crate) store: Option<Endpoint>,
     /// Ends what answers on the API's port while the services start.
     pub(crate) starting: Shutdown,
@@ -69,7 +71,13 @@ impl Listeners {
             observe =
                 Some(open("observe", address, "[observe] listen", settings.observe.tls.as_ref()).await?);
         }
-        Ok((Self { api, aodh, store, observe }, ports))
+        let mut statsd = None;
+        if let Some(settings) = settings.statsd.as_ref().filter(|_| services.contains(&Service::Api)) {
+            let socket = bind_datagrams(settings.listen, "[statsd] listen").await?;
+            ports.note_datagrams("statsd", &socket)?;
+            statsd = Some(socket);
+        }
+        Ok((Self { api, aodh, statsd, store, observe }, ports))
     }
 
     /// Serves health and metrics at once, on the API's port too until the API itself takes over.
@@ -88,7 +96,7 @@ impl Listeners {
             let waiting = nephos_observe::http::starting(base.health.clone(), metrics.clone());
             spawn_on(&starting, "api", twin, waiting, starting.clone());
         }
-        Ok(Serving { api: self.api, aodh: self.aodh, store: self.store, starting })
+        Ok(Serving { api: self.api, aodh: self.aodh, statsd: self.statsd, store: self.store, starting })
     }
 }
 

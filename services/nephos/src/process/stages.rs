@@ -8,17 +8,18 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use nephos_alarm_evaluator::EvaluatorParts;
 use nephos_alarm_notifier::{HttpNotifier, HttpOptions, NotifierParts, Notifiers};
-use nephos_api::{ApiOptions, ApiParts};
+use nephos_api::{ApiOptions, ApiParts, Statsd, StatsdOptions};
 use nephos_bus::Bus;
 use nephos_collector::CollectorParts;
 use nephos_collector::ownership::{Ownership, OwnershipParts, Pace};
 use nephos_config::Loaded;
-use nephos_config::settings::{Mode, RetentionSettings, Service, Settings};
+use nephos_config::settings::{Mode, RetentionSettings, Service, Settings, StatsdSettings};
 use nephos_identity::Rules;
 use nephos_metric_store::{Limits, LocalStore, MetricStore, StoreOptions};
 use nephos_notification_agent::NotificationParts;
 use nephos_observe::{Metrics, Shutdown};
 use nephos_polling_agent::{AgentSettings, FirstRun, PollingParts};
+use tokio::net::UdpSocket;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -79,7 +80,7 @@ impl Stages {
         let bus = if any(Service::uses_bus) { Some(adapters::bus(base, settings)?) } else { None };
         let mut run = Self { stages: Vec::new(), bus, owned: None, api_url: String::new() };
         let membership = adapters::membership(base, settings.mode, open.as_ref().map(|open| &open.db));
-        let Serving { api, aodh, store: store_endpoint, starting } = serving;
+        let Serving { api, aodh, statsd, store: store_endpoint, starting } = serving;
         let store = match &open {
             Some(open) => run.store(base, settings, open, services, store_endpoint).await?,
             None => None,
@@ -167,8 +168,7 @@ impl Stages {
             run.api(
                 base,
                 settings,
-                endpoint,
-                aodh,
+                (endpoint, aodh, statsd),
                 needed(&open)?,
                 needed_store(&store)?,
                 metrics,
@@ -267,8 +267,7 @@ impl Stages {
         &mut self,
         base: &Base,
         settings: &Arc<Settings>,
-        endpoint: Endpoint,
-        aodh: Option<Endpoint>,
+        (endpoint, aodh, statsd): (Endpoint, Option<Endpoint>, Option<UdpSocket>),
         index: Arc<dyn nephos_index::Index>,
         store: Arc<dyn MetricStore>,
         metrics: Metrics,
@@ -286,6 +285,9 @@ impl Stages {
             health: base.health.clone(),
             metrics,
             aodh: aodh.map(|endpoint| endpoint.listener),
+            statsd: statsd
+                .zip(settings.statsd.as_ref())
+                .map(|(socket, settings)| statsd_parts(socket, settings)),
             options: ApiOptions { rules, ..identity::api_options(settings)? },
         };
         self.add(base, "api", |until| async move { Ok(nephos_api::run(parts, until).await?) });
@@ -402,4 +404,19 @@ fn notifier(
         clock: Arc::clone(&base.clock),
         health: base.health.clone(),
     })
+}
+
+fn statsd_parts(socket: UdpSocket, settings: &StatsdSettings) -> Statsd {
+    Statsd {
+        socket,
+        options: StatsdOptions {
+            resource_id: settings.resource_id.clone(),
+            creator: settings.creator.clone(),
+            user_id: settings.user_id.clone(),
+            project_id: settings.project_id.clone(),
+            archive_policy_name: settings.archive_policy_name.clone(),
+            flush_delay: settings.flush_delay,
+            max_metrics: settings.max_metrics as usize,
+        },
+    }
 }

@@ -1,0 +1,223 @@
+//! Every parser, each as a function of bytes that tells whether it took them.
+
+use std::sync::LazyLock;
+
+use nephos_api::gnocchi::{
+    aggregates, batch, bodies as gnocchi, filters, measures, resource_bodies, type_patch,
+};
+use nephos_api::http::Args;
+use nephos_identity::Caller;
+use nephos_lang::predicate::Predicate;
+use nephos_model::{ResourceType, Timestamp};
+use nephos_wire::aodh::{AlarmInput, AlarmLimits, query};
+use nephos_wire::gnocchi::{Field, scan, time, timespan};
+use nephos_wire::influx::{self, Options, Precision};
+use nephos_wire::prometheus::{self, Mapping, Version};
+use nephos_wire::statsd::Aggregator;
+use serde_json::{Value, json};
+
+use super::bodies;
+
+/// One parser.
+pub(crate) struct Parser {
+    pub(crate) name: &'static str,
+    pub(crate) corpus: &'static [&'static [u8]],
+    pub(crate) parse: fn(&[u8]) -> bool,
+}
+
+const fn parser(name: &'static str, corpus: &'static [&'static [u8]], parse: fn(&[u8]) -> bool) -> Parser {
+    Parser { name, corpus, parse }
+}
+
+pub(crate) const PARSERS: &[Parser] = &[
+    parser("measures", bodies::MEASURES, measures_of),
+    parser("batch by metric", bodies::BY_METRIC, by_metric),
+    parser("batch by resource", bodies::BY_RESOURCE, by_resource),
+    parser("filter text", bodies::FILTERS, filter_text),
+    parser("search JSON", bodies::SEARCHES, search),
+    parser("operations", bodies::OPERATIONS, operations),
+    parser("value search", bodies::PREDICATES, predicate),
+    parser("times and timespans", bodies::TIMES, times),
+    parser("query strings", bodies::QUERIES, queries),
+    parser("archive policy", bodies::POLICIES, policy),
+    parser("metric", bodies::METRICS, metric),
+    parser("resource", bodies::RESOURCES, resource),
+    parser("resource type", bodies::TYPES, resource_type),
+    parser("patch of a type", bodies::PATCHES, patch),
+    parser("alarm", bodies::ALARMS, alarm),
+    parser("remote write 1.0", bodies::ONE, remote_write_one),
+    parser("remote write 2.0", bodies::TWO, remote_write_two),
+    parser("Snappy block", bodies::BLOCKS, block),
+    parser("line protocol", bodies::LINES, lines),
+    parser("CREATE DATABASE", bodies::STATEMENTS, statement),
+    parser("StatsD", bodies::STATSD, statsd),
+];
+
+const NOW: Timestamp = Timestamp::from_secs(1_500_000_000);
+
+/// What the contents of a body may take, as in the server.
+const ROOM: usize = 256 << 20;
+
+static CUSTOM: LazyLock<ResourceType> = LazyLock::new(|| {
+    resource_bodies::new_type(&json!({"name": "custom", "attributes": {
+        "name": {"type": "string", "min_length": 2, "max_length": 5},
+        "int": {"type": "number", "required": false, "min": -2, "max": 3},
+        "uuid": {"type": "uuid", "required": false},
+        "bool": {"type": "bool", "required": false},
+        "when": {"type": "datetime", "required": false},
+    }}))
+    .expect("a type")
+});
+
+fn caller() -> Caller {
+    Caller { creator: Some("admin".to_owned()), ..Caller::default() }
+}
+
+fn json(bytes: &[u8], take: impl FnOnce(&Value) -> bool) -> bool {
+    serde_json::from_slice(bytes).is_ok_and(|value: Value| take(&value))
+}
+
+fn text(bytes: &[u8], take: impl FnOnce(&str) -> bool) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(take)
+}
+
+/// Both ways to read measures; what the fast one takes, the thorough one takes too.
+fn measures_of(bytes: &[u8]) -> bool {
+    let (scanned, parsed) = (scan::list(bytes), measures::parse(bytes, NOW).ok());
+    if let Some(scanned) = &scanned {
+        let parsed = parsed.as_ref().expect("the thorough parser refuses what the fast one takes");
+        assert_eq!(scanned.timestamps, parsed.timestamps);
+        assert_eq!(bits(&scanned.values), bits(&parsed.values));
+    }
+    parsed.is_some()
+}
+
+fn bits(values: &[f64]) -> Vec<u64> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+fn by_metric(bytes: &[u8]) -> bool {
+    let (scanned, parsed) = (batch::scan_by_metric(bytes), batch::parse_by_metric(bytes, NOW));
+    if let Some(scanned) = &scanned {
+        let parsed = parsed.as_ref().expect("the thorough parser refuses what the fast one takes");
+        assert_eq!(scanned.columns.values.len(), parsed.columns.values.len());
+    }
+    parsed.is_ok()
+}
+
+fn by_resource(bytes: &[u8]) -> bool {
+    let scanned = batch::scan_by_resource(bytes, Some("admin"));
+    let parsed = batch::parse_by_resource(bytes, Some("admin"), NOW);
+    if let Some(scanned) = &scanned {
+        let parsed = parsed.as_ref().expect("the thorough parser refuses what the fast one takes");
+        assert_eq!(scanned.columns.values.len(), parsed.columns.values.len());
+    }
+    parsed.is_ok()
+}
+
+fn filter_text(bytes: &[u8]) -> bool {
+    text(bytes, |text| filters::from_text(text, &caller(), &[]).is_ok())
+}
+
+fn search(bytes: &[u8]) -> bool {
+    json(bytes, |value| filters::from_json(value, &caller(), &["search"]).is_ok())
+}
+
+fn operations(bytes: &[u8]) -> bool {
+    json(bytes, |value| aggregates::read_operations(&Field::root(value)).is_ok())
+}
+
+fn predicate(bytes: &[u8]) -> bool {
+    json(bytes, |value| {
+        let predicate = Predicate::from_json(value);
+        predicate.map(|predicate| predicate.holds(1.5)).is_ok()
+    })
+}
+
+fn times(bytes: &[u8]) -> bool {
+    text(bytes, |text| {
+        let time = time::parse(text, NOW).map(time::format).is_ok();
+        let span = timespan::parse(text).map(timespan::format).is_ok();
+        time | span | time::parse_http_date(text).is_some()
+    })
+}
+
+fn queries(bytes: &[u8]) -> bool {
+    text(bytes, |text| {
+        let args = Args::parse(text);
+        let taken = [
+            args.limit(1_000).is_ok(),
+            args.sort(&["id:asc"]).is_ok(),
+            args.timestamp("start", NOW).is_ok(),
+            args.granularity("granularity").is_ok(),
+            args.flag("refresh").is_ok(),
+            query::conditions(&args.0).is_ok(),
+        ];
+        taken.iter().all(|taken| *taken)
+    })
+}
+
+fn policy(bytes: &[u8]) -> bool {
+    json(bytes, |value| gnocchi::policy(value).is_ok() | gnocchi::policy_change(value).is_ok())
+}
+
+fn metric(bytes: &[u8]) -> bool {
+    json(bytes, |value| gnocchi::metric(value, Some("admin")).is_ok())
+}
+
+fn resource(bytes: &[u8]) -> bool {
+    json(bytes, |value| {
+        let change = resource_bodies::resource_change(value, &CUSTOM, NOW).is_ok();
+        resource_bodies::new_resource(value, &CUSTOM, Some("admin"), NOW).is_ok() | change
+    })
+}
+
+fn resource_type(bytes: &[u8]) -> bool {
+    json(bytes, |value| resource_bodies::new_type(value).is_ok())
+}
+
+fn patch(bytes: &[u8]) -> bool {
+    json(bytes, |value| type_patch::changes(value, &CUSTOM, NOW).is_ok())
+}
+
+fn alarm(bytes: &[u8]) -> bool {
+    json(bytes, |value| AlarmInput::read(value, true, AlarmLimits::default(), &|_, _| Ok(())).is_ok())
+}
+
+fn written(message: &[u8], version: Version) -> bool {
+    let [target, labels] =
+        [Mapping::Target, Mapping::Labels].map(|mapping| prometheus::read(message, version, mapping, ROOM));
+    assert_eq!(target.is_ok(), labels.is_ok());
+    target.is_ok_and(|written| !written.gathered.columns.values.is_empty())
+}
+
+fn remote_write_one(bytes: &[u8]) -> bool {
+    written(bytes, Version::One)
+}
+
+fn remote_write_two(bytes: &[u8]) -> bool {
+    written(bytes, Version::Two)
+}
+
+fn block(bytes: &[u8]) -> bool {
+    prometheus::decompress(bytes, 1 << 20)
+        .is_ok_and(|message| prometheus::read(&message, Version::One, Mapping::Labels, ROOM).is_ok())
+}
+
+fn lines(bytes: &[u8]) -> bool {
+    let options = Options { tag: "host".to_owned(), precision: Precision::Nanos, now: NOW, room: ROOM };
+    let written = influx::read(bytes, &options).expect("room enough");
+    assert_eq!(written.gathered.columns.values.len(), written.gathered.columns.timestamps.len());
+    written.refused == 0
+}
+
+fn statement(bytes: &[u8]) -> bool {
+    text(bytes, |text| influx::create_database(text).is_some())
+}
+
+fn statsd(bytes: &[u8]) -> bool {
+    let mut aggregator = Aggregator::new(100);
+    let tally = aggregator.take(bytes, NOW);
+    assert!(aggregator.flush().len() <= 100);
+    tally.faulty == 0
+}

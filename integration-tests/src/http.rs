@@ -116,11 +116,10 @@ impl Http {
 
     /// Posts bytes with these headers; panics if there was no answer.
     pub async fn post_bytes(&self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Answer {
-        let mut request = self
-            .client
-            .post(format!("{}{path}", self.base))
-            .basic_auth(&self.user, Some("ignored"))
-            .body(body);
+        let mut request = self.client.post(format!("{}{path}", self.base)).body(body);
+        if let Some((user, password)) = &self.user {
+            request = request.basic_auth(user, Some(password));
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

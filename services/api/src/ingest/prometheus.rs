@@ -92,9 +92,9 @@ async fn of_labels(
             let text = problem.to_string();
             let refusal = Failure::from(problem).into_response();
             // Prometheus logs the first line of an answer: it shall say what is wrong.
-            let response = match Accept::of(&headers).is_absent() {
-                true => (refusal.status(), text).into_response(),
-                false => refusal,
+            let response = match Accept::of(&headers).names("application", "json") {
+                true => refusal,
+                false => (refusal.status(), text).into_response(),
             };
             Ok(counted(response, version, &written))
         }

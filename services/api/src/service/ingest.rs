@@ -239,7 +239,10 @@ async fn make_some(
     let room = match room(state, caller, wanted.len() as u64, resources.len() as u64).await {
         Ok(room) => room,
         Err(error @ Problem::Index(_)) => return Err(error),
-        Err(problem) => return Ok(refuse_all(runs, taken, problem)),
+        Err(problem) => {
+            refuse_all(runs, taken, problem);
+            return Ok(());
+        }
     };
     let now = state.clock.now().to_micros_precision();
     let ensured = state.index.ensure(caller.creator.as_deref(), resources, &wanted, now).await?;

@@ -301,7 +301,7 @@ pub(crate) async fn old_revisions_expire_the_oldest_first(f: &Fixture) {
         }
     }
     let starts = || async {
-        let revisions = history(&index).await;
+        let revisions = history(index).await;
         revisions.iter().map(|revision| revision.revision_start).collect::<Vec<_>>()
     };
     assert_eq!(starts().await, [at(200), at(300), at(400), at(500), at(600)]);
@@ -318,5 +318,5 @@ pub(crate) async fn old_revisions_expire_the_oldest_first(f: &Fixture) {
     let update = ResourceUpdate { user_id: Some(None), now: at(700), ..update() };
     index.update_resource("instance", rid(1), &update).await.unwrap();
     assert_eq!(starts().await, [at(600), at(700)]);
-    assert_eq!(history(&index).await[0].revision, 5, "numbers are not given twice");
+    assert_eq!(history(index).await[0].revision, 5, "numbers are not given twice");
 }

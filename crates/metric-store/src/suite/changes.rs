@@ -95,7 +95,8 @@ pub async fn another_policy_shows_what_the_stored_aggregates_give(subject: &mut 
     };
     let before = named("before", &[(MINUTE, None)], &["sum", "count", "max", "95pct"]);
     let after = named("after", &[(MINUTE, None), (HOUR, None)], &["mean", "max", "median"]);
-    let measures: Vec<(i64, f64)> = (0..900).map(|at| (at * 20, f64::from(at as i32 % 37))).collect();
+    let measures: Vec<(i64, f64)> =
+        (0..900).map(|at: i32| (i64::from(at) * 20, f64::from(at % 37))).collect();
     let (first, rest) = measures.split_at(550);
     let (_, open) = (first[549].0, first[549].0 / MINUTE * MINUTE);
     let (changed, ever) = (MetricId::random(), MetricId::random());

@@ -53,7 +53,7 @@ impl Life {
                 Ok(())
             }
             14 => self.delete(),
-            19 => self.erase(),
+            20 => self.erase(),
             15..=17 => self.checkpoint(false),
             18 => self.checkpoint(true),
             19 | 20 => self.tidy(),

@@ -23,3 +23,8 @@ fn recorded_answers_of_gnocchi_are_given_on_files() {
 fn recorded_answers_of_gnocchi_are_given_on_servers() {
     alike(&["replay", "--backend", "servers"]);
 }
+
+#[test]
+fn gnocchis_own_suites_pass_on_both_kinds_of_storage() {
+    alike(&["suites", "--backend", "both"]);
+}

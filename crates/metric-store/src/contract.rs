@@ -10,6 +10,7 @@ use nephos_timeseries::{AggregationMethod, ArchivePolicy};
 pub use nephos_timeseries::{Calendar, Resample};
 
 pub use crate::batch::{Batch, RunRef};
+use crate::compute::{Computation, Computed, Refusal, evaluate_all};
 
 /// Measures of one metric that are merged together: see [`Batch`], which holds many without an allocation for each.
 #[derive(Clone, Debug)]
@@ -218,6 +219,18 @@ pub trait MetricStore: Send + Sync + Debug {
 
     /// Reads series, one answer for each request in the same order. A metric without data gives empty series.
     async fn query(&self, requests: Vec<SeriesRequest>) -> Result<Vec<Series>, StoreError>;
+
+    /// Reads series and computes with them, one outcome for each computation in the same order. What a
+    /// [`query`](Self::query) of all their series would refuse is refused; large results across many owners may differ
+    /// from those of one in the last digits.
+    async fn compute(
+        &self,
+        computations: Vec<Computation>,
+    ) -> Result<Vec<Result<Computed, Refusal>>, StoreError> {
+        let requests = computations.iter().flat_map(|computation| computation.requests.iter().cloned());
+        let series = self.query(requests.collect()).await?;
+        evaluate_all(computations, series).await
+    }
 
     /// Forgets metrics: hidden at once, space regained later. Unknown ones are fine; idempotent.
     async fn delete(&self, metrics: &[MetricId]) -> Result<(), StoreError>;

@@ -13,7 +13,8 @@
 //!
 //! **The way of a query.** Buckets before a metric's sealed edge are unpacked from segments, the chunks and columns
 //! that the window and method touch and no others; later ones are aggregated from raw measures there and then. Each
-//! is cut to what the policy given with the request still shows.
+//! is cut to what the policy given with the request still shows. Operations across metrics are computed by the owner of
+//! their series, or by several owners in parts, so that results travel instead of series.
 //!
 //! **What changes what is stored.** Nothing does; a metric's state says how to read it. A range of time that was erased
 //! hides buckets until merging leaves them behind; a metric with another policy derives from the aggregates of the one
@@ -28,6 +29,7 @@
 //! in the way of its next manifest: so a process that was paused beyond its lease changes nothing and answers nothing.
 
 pub mod bench;
+pub mod compute;
 pub mod contract;
 pub mod options;
 pub mod remote;
@@ -61,6 +63,7 @@ mod shard;
 
 pub use backup::{StoreFile, backup};
 pub use bytes::shard_of;
+pub use compute::{Computation, Computed, Filling, Refusal, Work};
 pub use contract::{
     Adoption, AppendReport, Batch, Calendar, Erase, MetricStore, Resample, Run, RunRef, Series, SeriesPoints,
     SeriesRequest, StoreError, StoreStatistics,

@@ -3,6 +3,8 @@
 //! Every message starts with the version. An answer then says whether it is a result or an error; errors come back
 //! as the same kind of [`StoreError`]. Reading never panics, whatever the bytes.
 
+mod computation;
+
 use std::sync::Arc;
 use std::time::Duration;
 

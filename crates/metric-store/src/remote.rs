@@ -1,7 +1,9 @@
 //! The store as seen from a process that owns no shards: each call goes to the owners of the shards it touches.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod pushed;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::bytes::shard_of;
+use crate::compute::{Computation, Computed, Refusal};
 use crate::contract::{
     Adoption, AppendReport, Batch, Erase, MetricStore, Series, SeriesRequest, StoreError, StoreStatistics,
 };
@@ -78,6 +81,8 @@ impl RemoteOptions {
 pub struct RemoteStore {
     client: reqwest::Client,
     owners: Arc<dyn OwnerLookup>,
+    /// Owners that answered last: who is no owner any more says so.
+    known: Mutex<HashMap<u32, Owner>>,
     options: RemoteOptions,
 }
 
@@ -92,7 +97,7 @@ enum Failure {
 impl RemoteStore {
     /// A store whose owners `owners` finds; `client` sets up connections (and TLS).
     pub fn new(client: reqwest::Client, owners: Arc<dyn OwnerLookup>, options: RemoteOptions) -> Self {
-        Self { client, owners, options }
+        Self { client, owners, known: Mutex::default(), options }
     }
 
     fn shard(&self, metric: MetricId) -> u32 {
@@ -127,6 +132,22 @@ impl RemoteStore {
         }
     }
 
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Owner>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn owner(&self, shard: u32) -> Result<Option<Owner>, String> {
+        let known = self.known().get(&shard).cloned();
+        match known {
+            Some(owner) => Ok(Some(owner)),
+            None => {
+                let found = self.owners.owner(shard).await?;
+                self.known().extend(found.clone().map(|owner| (shard, owner)));
+                Ok(found)
+            }
+        }
+    }
+
     fn too_large(&self, size: usize) -> StoreError {
         StoreError::TooLarge { what: "a request's bytes", size: size as u64, limit: self.options.limits.body }
     }
@@ -138,9 +159,23 @@ impl RemoteStore {
         body: Bytes,
         deadline: Instant,
     ) -> Result<A, Failure> {
+        let done = self.attempt_known(shard, path, body, deadline).await;
+        if matches!(done, Err(Failure::Again(_))) {
+            self.known().remove(&shard);
+        }
+        done
+    }
+
+    async fn attempt_known<A: Message>(
+        &self,
+        shard: u32,
+        path: &str,
+        body: Bytes,
+        deadline: Instant,
+    ) -> Result<A, Failure> {
         let again =
             |url: &str, reason: String| Failure::Again(StoreError::Remote { url: url.to_owned(), reason });
-        let owner = match timeout_at(deadline, self.owners.owner(shard)).await {
+        let owner = match timeout_at(deadline, self.owner(shard)).await {
             Ok(Ok(Some(owner))) => owner,
             Ok(Ok(None)) => return Err(Failure::Again(StoreError::NoOwner { retry_after: RETRY_AFTER })),
             Ok(Err(reason)) => return Err(again("the leases", reason)),
@@ -203,14 +238,36 @@ impl RemoteStore {
         items: impl IntoIterator<Item = T>,
         metric: impl Fn(&T) -> MetricId,
     ) -> BTreeMap<u32, (Vec<usize>, Vec<T>)> {
-        let mut parts: BTreeMap<u32, (Vec<usize>, Vec<T>)> = BTreeMap::new();
-        for (place, item) in items.into_iter().enumerate() {
-            let (places, of_shard) = parts.entry(self.shard(metric(&item))).or_default();
-            places.push(place);
-            of_shard.push(item);
-        }
-        parts
+        split(items, |item| self.shard(metric(item)))
     }
+}
+
+/// Splits, keeping the order in each part, with each item's place.
+fn split<T>(
+    items: impl IntoIterator<Item = T>,
+    part: impl Fn(&T) -> u32,
+) -> BTreeMap<u32, (Vec<usize>, Vec<T>)> {
+    let mut parts: BTreeMap<u32, (Vec<usize>, Vec<T>)> = BTreeMap::new();
+    for (place, item) in items.into_iter().enumerate() {
+        let (places, of_part) = parts.entry(part(&item)).or_default();
+        places.push(place);
+        of_part.push(item);
+    }
+    parts
+}
+
+/// What came for some places goes to these.
+fn put_back<T>(all: &mut [T], places: &[usize], part: Vec<T>, asked: u32) -> Result<(), StoreError> {
+    if part.len() != places.len() {
+        let reason = format!("{} answers instead of {}", part.len(), places.len());
+        return Err(StoreError::Remote { url: format!("owner of shard {asked}"), reason });
+    }
+    for (place, one) in places.iter().zip(part) {
+        if let Some(slot) = all.get_mut(*place) {
+            *slot = one;
+        }
+    }
+    Ok(())
 }
 
 /// An error with its causes: the outermost alone says little.
@@ -243,26 +300,14 @@ impl MetricStore for RemoteStore {
     }
 
     async fn query(&self, requests: Vec<SeriesRequest>) -> Result<Vec<Series>, StoreError> {
-        let mut all = vec![Series::default(); requests.len()];
-        let parts = self.by_shard(requests, |request| request.metric);
-        let calls = parts.iter().map(|(shard, (_, requests))| self.call(*shard, "query", requests));
-        let answers: Vec<Result<Vec<Series>, StoreError>> = join_all(calls).await;
-        for (answer, (shard, (places, _))) in answers.into_iter().zip(&parts) {
-            let series = counted("query", answer)?;
-            if series.len() != places.len() {
-                let reason = format!("{} series instead of {}", series.len(), places.len());
-                return counted(
-                    "query",
-                    Err(StoreError::Remote { url: format!("owner of shard {shard}"), reason }),
-                );
-            }
-            for (place, one) in places.iter().zip(series) {
-                if let Some(slot) = all.get_mut(*place) {
-                    *slot = one;
-                }
-            }
-        }
-        Ok(all)
+        counted("query", self.query_owners(requests).await)
+    }
+
+    async fn compute(
+        &self,
+        computations: Vec<Computation>,
+    ) -> Result<Vec<Result<Computed, Refusal>>, StoreError> {
+        counted("compute", self.compute_at_owners(computations).await)
     }
 
     async fn delete(&self, metrics: &[MetricId]) -> Result<(), StoreError> {

@@ -1,4 +1,5 @@
-//! The owner's side of [`RemoteStore`](crate::RemoteStore): `POST /internal/v1/{append,query,delete,erase,adopt,statistics}`.
+//! The owner's side of [`RemoteStore`](crate::RemoteStore):
+//! `POST /internal/v1/{append,query,compute,delete,erase,adopt,statistics}`.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use nephos_model::MetricId;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
+use crate::compute::Computation;
 use crate::contract::{Adoption, Batch, Erase, MetricStore, SeriesRequest, StoreError};
 use crate::options::Limits;
 use crate::protocol::{CONTENT_TYPE, Message, decode, encode};
@@ -23,6 +25,7 @@ pub fn routes(store: Arc<dyn MetricStore>, token: SecretString, limits: Limits) 
     Router::new()
         .route("/internal/v1/append", post(append))
         .route("/internal/v1/query", post(query))
+        .route("/internal/v1/compute", post(compute))
         .route("/internal/v1/delete", post(delete))
         .route("/internal/v1/erase", post(erase))
         .route("/internal/v1/adopt", post(adopt))
@@ -51,6 +54,10 @@ async fn append(State(store): Owner, body: Bytes) -> Response {
 
 async fn query(State(store): Owner, body: Bytes) -> Response {
     answer(body, |requests: Vec<SeriesRequest>| async move { store.query(requests).await }).await
+}
+
+async fn compute(State(store): Owner, body: Bytes) -> Response {
+    answer(body, |computations: Vec<Computation>| async move { store.compute(computations).await }).await
 }
 
 async fn delete(State(store): Owner, body: Bytes) -> Response {

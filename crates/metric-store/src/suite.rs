@@ -13,9 +13,11 @@ mod changes;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use nephos_lang::operations::{Operation, Reference};
 use nephos_model::{Granularity, Measure, MetricId, Timestamp};
-use nephos_timeseries::{AggregationMethod, ArchivePolicy, Calendar, PolicyItem, Resample, Stat};
+use nephos_timeseries::{AggregationMethod, ArchivePolicy, Calendar, Fill, PolicyItem, Resample, Stat};
 
+use crate::compute::{Computation, Computed, Filling, Refusal, Work};
 use crate::contract::{AppendReport, MetricStore, Run, SeriesRequest};
 
 pub use changes::{
@@ -60,6 +62,7 @@ macro_rules! contract_suite {
             unknown_metrics_and_methods_give_empty_series
             answers_keep_the_order_of_requests
             resampling_regroups_the_stored_series
+            computing_is_the_same_in_one_place_and_in_many
             a_restart_gives_the_same_answers
         );
     };
@@ -369,6 +372,86 @@ pub async fn resampling_regroups_the_stored_series(subject: &mut dyn Subject) {
         [(0, 5.0), (120, 4.5)],
         "groups count what lies outside the window"
     );
+}
+
+/// What is computed across metrics, wherever they lie: sums, extremes, what owners cannot share, and refusals.
+pub async fn computing_is_the_same_in_one_place_and_in_many(subject: &mut dyn Subject) {
+    let policy = policy(0, &[(MINUTE, None)], &["mean"]);
+    let metrics: Vec<MetricId> = (0..15).map(|_| MetricId::random()).collect();
+    // Each lacks the first minute or a later one; none lacks the third.
+    let value = |number: usize, minute: usize| match minute {
+        0 if number.is_multiple_of(2) => None,
+        1 if number % 5 == 1 => None,
+        _ => Some(number as f64 * 0.1 + minute as f64),
+    };
+    for (number, metric) in metrics.iter().enumerate() {
+        let at = |minute: usize| i64::try_from(minute).unwrap() * MINUTE;
+        let points = (0..3).filter_map(|minute| Some((at(minute), value(number, minute)?)));
+        append(subject, *metric, &policy, &points.collect::<Vec<_>>()).await;
+    }
+    let columns: Vec<Vec<f64>> =
+        (0..3).map(|minute| (0..15).filter_map(|number| value(number, minute)).collect()).collect();
+    let sum = |column: &Vec<f64>| column.iter().sum::<f64>();
+    let largest = |column: &Vec<f64>| column.iter().copied().fold(f64::MIN, f64::max);
+    let middle = |column: &Vec<f64>| {
+        let half = column.len() / 2;
+        if column.len() % 2 == 1 { column[half] } else { (column[half - 1] + column[half]) / 2.0 }
+    };
+    let dropping = Filling::Fill { fill: Fill::Null, dropping: true };
+    let across = |method: &str, metrics: &[MetricId], filling| {
+        let references = vec![Reference { name: "m".to_owned(), method: "mean".to_owned() }];
+        let operand = Box::new(Operation::Metric(references));
+        let operations = Arc::new(Operation::Aggregate { method: method.to_owned(), operand });
+        let requests = metrics.iter().map(|metric| request(*metric, &policy, "mean", MINUTE)).collect();
+        let selection = vec![(0..u32::try_from(metrics.len()).unwrap()).collect()];
+        Computation { requests, work: Work::Operations { operations, selection, filling } }
+    };
+    let all = |method, filling| across(method, &metrics, filling);
+    let computations = vec![
+        all("sum", dropping),
+        all("max", dropping),
+        all("median", dropping),
+        all("mean", Filling::Overlap(30.0)),
+        all("mean", Filling::Overlap(100.0)),
+        across("sum", &metrics[..2], Filling::Fill { fill: Fill::Value(100.0), dropping: false }),
+    ];
+    let expected = [
+        columns.iter().map(sum).collect(),
+        columns.iter().map(largest).collect(),
+        columns.iter().map(middle).collect(),
+        // Open ends are cut to the one minute that all have.
+        vec![sum(&columns[2]) / 15.0],
+        vec![sum(&columns[2]) / 15.0],
+        vec![100.0 + 0.1, 101.0, 4.1],
+    ];
+    for place in ["memory", "segments"] {
+        let outcomes = subject.store().compute(computations.clone()).await.unwrap();
+        assert_eq!(outcomes.len(), expected.len());
+        for (outcome, expected) in outcomes.into_iter().zip(&expected) {
+            let Computed { grids, aggregated, .. } = outcome.unwrap();
+            assert!(aggregated && grids.len() == 1 && grids[0].width() == 1, "in {place}");
+            let found = grids[0].column(0);
+            assert_eq!(found.len(), expected.len(), "in {place}");
+            for (found, expected) in found.iter().zip(expected) {
+                assert!((found - expected).abs() <= expected.abs() * 1e-12, "in {place}: {found} {expected}");
+            }
+        }
+        subject.compact().await;
+    }
+    let lonely = metrics.iter().copied().chain([MetricId::random()]).collect::<Vec<_>>();
+    let refused = subject.store().compute(vec![across("sum", &lonely, Filling::Overlap(1.0))]).await.unwrap();
+    assert_eq!(refused, [Err(Refusal::Unaggregable("No overlap".to_owned()))]);
+    let Work::Operations { operations, selection, .. } = all("sum", dropping).work else { unreachable!() };
+    let Operation::Aggregate { operand, .. } = operations.as_ref() else { unreachable!() };
+    let work = Work::Operations { operations: Arc::new((**operand).clone()), selection, filling: dropping };
+    let each = Computation { work, ..all("sum", dropping) };
+    let each = subject.store().compute(vec![each]).await.unwrap().remove(0).unwrap();
+    assert!(!each.aggregated && each.grids[0].width() == 15);
+    for (number, metric) in metrics.iter().enumerate() {
+        let column = each.grids[0].column(number).iter().copied().filter(|value| !value.is_nan());
+        let points = read(subject, request(*metric, &policy, "mean", MINUTE)).await;
+        assert!(points.into_iter().map(|(_, value)| value).eq(column), "{metric}");
+    }
 }
 
 /// Many metrics and runs: a restart forgets nothing and changes nothing, with and without segments.

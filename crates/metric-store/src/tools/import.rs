@@ -1,14 +1,20 @@
 //! Putting an export into a store: all of it, or nothing.
 //!
 //! Metrics come in the order of their ids, so each is packed while its lines are read and written to one new segment
-//! of its shard. The segments count when the last line was found good.
+//! of its shard. The segments count when the last line was found good. Each shard's begins to count by itself: an import
+//! that is killed between two of them goes on where it was when the same file is imported again.
 
-use std::collections::{HashMap, HashSet};
+mod marks;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::{BufRead, Read};
 use std::sync::Arc;
 
 use nephos_model::{Granularity, Measure, MetricId, Timestamp};
 use nephos_timeseries::{AggregationMethod, ArchivePolicy, BucketColumns, Column};
+
+use marks::Marks;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::rows::{Fault, HEADER, Row, State, fault, read};
 use crate::bytes::shard_of;
@@ -63,10 +69,12 @@ pub enum ImportError {
 }
 
 /// Puts the rows of an export into a store that no other process serves; creates the store with `shards` if there is
-/// none. Metrics that hold data already are refused unless `replace`. `progress` hears how many metrics were read.
+/// none. Metrics that hold data already are refused unless `replace`, or they hold it from an import of this very file
+/// that was killed. `progress` hears how many metrics were read.
 ///
 /// # Errors
-/// [`ImportError`]: the store holds what it held before then.
+/// [`ImportError`]: the store holds what it held before then; if it was the store that failed while segments of several
+/// shards began to count, some may, and importing the file again ends it.
 pub fn import(
     place: &Place,
     shards: u32,
@@ -74,19 +82,23 @@ pub fn import(
     rows: &mut dyn BufRead,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Imported, ImportError> {
-    let count = format::open(place.root()?.as_ref(), shards)?;
-    let targets = (0..count).map(|number| Target::take(place.shard(number)?, number));
+    let root = place.root()?;
+    let count = format::open(root.as_ref(), shards)?;
+    let marks = Marks::read(root)?;
+    let targets = (0..count).map(|number| Target::take(place.shard(number)?, number, &marks));
     let targets = targets.collect::<Result<_, StoreError>>()?;
     let mut importer = Importer {
         targets,
+        marks,
         replace,
+        begun: None,
         policies: HashMap::new(),
         open: None,
         last: None,
         packer: Packer::default(),
         done: Imported::default(),
     };
-    let mut lines = Lines { rows, number: 0, bytes: Vec::new() };
+    let mut lines = Lines { rows, number: 0, bytes: Vec::new(), hash: Xxh3::new() };
     if lines.next()? != Some(HEADER) {
         return Err(lines.bad(fault("kind", format!("the first line is not {HEADER}"))));
     }
@@ -106,7 +118,8 @@ pub fn import(
     if lines.next()?.is_some() {
         return Err(lines.bad(fault("kind", "there are lines behind the row of kind end")));
     }
-    importer.publish()
+    let file = lines.hash.digest();
+    importer.publish(file).map_err(|wrong| lines.wrong(wrong))
 }
 
 /// Lines with their numbers.
@@ -114,6 +127,8 @@ struct Lines<'a> {
     rows: &'a mut dyn BufRead,
     number: u64,
     bytes: Vec<u8>,
+    /// Of all lines so far.
+    hash: Xxh3,
 }
 
 impl Lines<'_> {
@@ -130,6 +145,7 @@ impl Lines<'_> {
         if len == 0 {
             return Ok(None);
         }
+        self.hash.update(&self.bytes);
         let text = std::str::from_utf8(&self.bytes);
         let text =
             text.map_err(|_| ImportError::Line { line, field: "kind", reason: "no UTF-8".to_owned() })?;
@@ -172,16 +188,19 @@ struct Target {
     number: u32,
     live: Live,
     known: HashSet<MetricId>,
+    /// Files whose part it has from imports that were killed, by their hashes.
+    files: BTreeSet<u64>,
     /// The last commit before.
     commit: u64,
     segment: Option<(String, SegmentWriter)>,
 }
 
 impl Target {
-    fn take(disk: Arc<dyn Disk>, number: u32) -> Result<Self, StoreError> {
+    fn take(disk: Arc<dyn Disk>, number: u32, marks: &Marks) -> Result<Self, StoreError> {
         let Taken { live, loaded, .. } = Taken::over(Arc::clone(&disk), number)?;
         let known = loaded.head.metrics.iter().map(|(metric, _)| metric).collect();
-        Ok(Self { disk, number, live, known, commit: loaded.head.commit, segment: None })
+        let files = marks.files_in(number, &live.now().segments);
+        Ok(Self { disk, number, live, known, files, commit: loaded.head.commit, segment: None })
     }
 
     fn push(&mut self, metric: MetricId, content: &Content) -> Result<(), StoreError> {
@@ -205,6 +224,8 @@ struct Open {
     raw: Vec<Measure>,
     packed: Vec<(Granularity, Vec<PackedChunk>)>,
     buckets: Option<Buckets>,
+    /// Whether its shard has it from this file.
+    is_there: bool,
 }
 
 impl Open {
@@ -274,7 +295,10 @@ fn fill(column: &mut Column, rows: usize) {
 
 struct Importer {
     targets: Vec<Target>,
+    marks: Marks,
     replace: bool,
+    /// The files that all metrics can be of that are there from an import that was killed.
+    begun: Option<BTreeSet<u64>>,
     policies: HashMap<u64, Arc<ArchivePolicy>>,
     open: Option<Open>,
     last: Option<MetricId>,
@@ -325,12 +349,17 @@ impl Importer {
         self.last = Some(metric);
         let policy = self.policies.get(&state.policy).map(Arc::clone);
         let policy = policy.ok_or_else(|| fault("value", format!("there is no policy {}", state.policy)))?;
-        let replace = self.replace;
-        if self.target(metric)?.known.contains(&metric) && !replace {
-            return Err(fault("id", format!("metric {metric} holds data already")).into());
+        let is_there = !self.replace && self.target(metric)?.known.contains(&metric);
+        if is_there {
+            let files = self.target(metric)?.files.clone();
+            let begun = self.begun.take().map_or_else(|| files.clone(), |begun| &begun & &files);
+            if begun.is_empty() {
+                return Err(fault("id", format!("metric {metric} holds data already")).into());
+            }
+            self.begun = Some(begun);
         }
         let (raw, packed) = (Vec::new(), Vec::new());
-        self.open = Some(Open { metric, policy, state, raw, packed, buckets: None });
+        self.open = Some(Open { metric, policy, state, raw, packed, buckets: None, is_there });
         self.done.metrics += 1;
         Ok(())
     }
@@ -380,7 +409,11 @@ impl Importer {
     /// Writes the metric that is complete.
     fn close(&mut self) -> Result<(), Wrong> {
         self.close_buckets()?;
-        let Some(Open { metric, policy, state, raw, packed, .. }) = self.open.take() else { return Ok(()) };
+        let Some(open) = self.open.take() else { return Ok(()) };
+        let Open { metric, policy, state, raw, packed, is_there, .. } = open;
+        if is_there {
+            return Ok(());
+        }
         // A former life of it, and whatever it held, lies before.
         let born_after = self.target(metric)?.commit;
         let State { window, sealed, low_water, past, .. } = state;
@@ -404,13 +437,21 @@ impl Importer {
     }
 
     /// Makes the segments durable, then makes them count.
-    fn publish(self) -> Result<Imported, ImportError> {
-        let mut written = Vec::new();
-        for Target { live, commit, segment, .. } in self.targets {
+    fn publish(mut self, file: u64) -> Result<Imported, Wrong> {
+        if self.begun.as_ref().is_some_and(|begun| !begun.contains(&file)) {
+            let reason = "metrics of an import of another file that was killed, which holds data already";
+            return Err(fault("id", reason).into());
+        }
+        let (mut written, mut segments) = (Vec::new(), Vec::new());
+        for Target { live, number, commit, segment, .. } in self.targets {
             if let Some((name, writer)) = segment {
                 writer.finish()?;
+                segments.push((number, name.clone()));
                 written.push((live, commit + 1, name));
             }
+        }
+        if written.len() > 1 || self.begun.is_some() {
+            self.marks.set(file, segments)?;
         }
         for (mut live, commit, name) in written {
             let mut next = live.now().clone();
@@ -418,6 +459,7 @@ impl Importer {
             next.commit = commit;
             live.replace(next)?;
         }
+        self.marks.clear()?;
         Ok(self.done)
     }
 }

@@ -26,6 +26,12 @@ pub fn ok_text(json: Vec<u8>) -> Response {
     json_response(StatusCode::OK, json)
 }
 
+/// JSON text with status 200 that is made piece by piece while it is sent.
+pub fn ok_pieces(pieces: impl Iterator<Item = Vec<u8>> + Send + 'static) -> Response {
+    let pieces = pieces.map(Ok::<_, std::convert::Infallible>);
+    json_response(StatusCode::OK, Body::from_stream(futures_util::stream::iter(pieces)))
+}
+
 /// Status 202 without a body.
 pub fn accepted() -> Response {
     StatusCode::ACCEPTED.into_response()
@@ -48,8 +54,8 @@ fn with_status<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> Result<R
     json::to_vec(value).map(|body| json_response(status, body)).map_err(|_| Failure::Internal)
 }
 
-fn json_response(status: StatusCode, body: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(body));
+fn json_response(status: StatusCode, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response

@@ -1,10 +1,9 @@
 //! Operations on many series: what is read, how it is put together, what is computed (metrics-api §10, §11).
 //!
-//! A [`Plan`] says which series go into one result. All plans of a request are read by one query of the store and
-//! computed away from the threads that serve requests if they are large.
+//! A [`Plan`] says which series go into one result. The store computes all plans of a request by one call, next to where
+//! the series lie.
 
 pub mod across;
-pub mod evaluate;
 pub mod history;
 pub mod plan;
 pub mod question;
@@ -12,9 +11,10 @@ pub mod sources;
 
 use std::sync::Arc;
 
-use nephos_metric_store::{Resample, Series, StoreError};
+pub use nephos_metric_store::Filling;
+use nephos_metric_store::Resample;
 use nephos_model::{Granularity, Timestamp};
-use nephos_timeseries::{Fill, Grid};
+use nephos_timeseries::Grid;
 
 pub use plan::{Plan, Source};
 
@@ -23,9 +23,6 @@ use crate::state::ApiState;
 
 /// Series of one request; more would not fit the time that a request has.
 pub const MAX_SERIES: usize = 20_000;
-
-/// Points from which on they are computed on a thread that may take its time.
-const MANY_POINTS: usize = 50_000;
 
 /// What of the series is looked at.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,20 +33,6 @@ pub struct Window {
     pub stop: Option<Timestamp>,
     /// One granularity; otherwise all that the series have in common.
     pub granularity: Option<Granularity>,
-}
-
-/// What becomes of timestamps at which a series has no point.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Filling {
-    /// The cell is filled so; `dropping` leaves out results that are no finite number.
-    Fill {
-        /// How.
-        fill: Fill,
-        /// Whether results that are no finite number are left out.
-        dropping: bool,
-    },
-    /// So many percent of the timestamps must have points of all series.
-    Overlap(f64),
 }
 
 /// What was computed for one plan.
@@ -99,40 +82,17 @@ impl Computed {
     }
 }
 
-/// Reads and computes: one result for each plan, in their order.
+/// Reads and computes, by one call of the store: one result for each plan, in their order.
 pub async fn compute(state: &ApiState, plans: Vec<Plan>) -> Result<Vec<Computed>, Problem> {
     let width: usize = plans.iter().map(|plan| plan.sources.len()).sum();
     if width > MAX_SERIES {
         return Err(Problem::Bad(format!("The request is about {width} series, more than {MAX_SERIES}")));
     }
-    let mut requests = Vec::with_capacity(width);
-    for plan in &plans {
-        plan.requests(&mut requests);
+    if plans.is_empty() {
+        return Ok(Vec::new());
     }
-    let series = if requests.is_empty() { Vec::new() } else { state.store.query(requests).await? };
-    let lists = series.iter().flat_map(|series| &series.granularities);
-    let points: usize = lists.map(|points| points.timestamps.len()).sum();
-    let work = move || evaluate_all(plans, series);
-    if points < MANY_POINTS {
-        return work();
-    }
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            // It costs this request only, as any panic does.
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(Problem::Store(StoreError::Closed)),
-        },
-    }
-}
-
-fn evaluate_all(plans: Vec<Plan>, series: Vec<Series>) -> Result<Vec<Computed>, Problem> {
-    let mut series = series.into_iter();
-    let compute = |plan: Plan| {
-        let own = series.by_ref().take(plan.sources.len()).collect();
-        evaluate::evaluate(plan, own)
-    };
-    plans.into_iter().map(compute).collect()
+    let outcomes = state.store.compute(plans.iter().map(Plan::computation).collect()).await?;
+    plans.into_iter().zip(outcomes).map(|(plan, outcome)| plan.end(outcome)).collect()
 }
 
 /// Operations shared by the plans of a request.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use nephos_metric_store::{
-    Adoption, AppendReport, Batch, Erase, LocalStore, MetricStore, Series, SeriesRequest, StoreError,
-    StoreStatistics, shard_of,
+    Adoption, AppendReport, Batch, Computation, Computed, Erase, LocalStore, MetricStore, Refusal, Series,
+    SeriesRequest, StoreError, StoreStatistics, shard_of,
 };
 use nephos_model::MetricId;
 
@@ -106,6 +106,13 @@ impl MetricStore for Routed {
 
     async fn query(&self, requests: Vec<SeriesRequest>) -> Result<Vec<Series>, StoreError> {
         self.whole().query(requests).await
+    }
+
+    async fn compute(
+        &self,
+        computations: Vec<Computation>,
+    ) -> Result<Vec<Result<Computed, Refusal>>, StoreError> {
+        self.whole().compute(computations).await
     }
 
     async fn delete(&self, metrics: &[MetricId]) -> Result<(), StoreError> {

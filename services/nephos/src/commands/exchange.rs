@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use nephos_metric_store::tools::{Exported, Selection, export, import};
+use nephos_metric_store::tools::{Exported, ImportError, Selection, export, import};
 use nephos_metric_store::{Place, StoreError};
 
 use super::store::progress;
@@ -79,8 +79,12 @@ pub(super) fn read(place: &Place, shards: u32, replace: bool, file: &Path) -> an
             } else {
                 ""
             };
+            let left = match &error {
+                ImportError::Store(_) => "importing the file again ends what was begun",
+                _ => "nothing was imported",
+            };
             let error = anyhow::Error::new(error);
-            bail!("{name}: {error:#}{again}; nothing was imported")
+            bail!("{name}: {error:#}{again}; {left}")
         }
     }
 }

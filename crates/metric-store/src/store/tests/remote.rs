@@ -11,6 +11,8 @@ use super::*;
 use crate::remote::{Owner, OwnerLookup, RemoteOptions, RemoteStore};
 use crate::routes::routes;
 
+mod pushed;
+
 const TOKEN: &str = "a token of some length";
 
 /// Answers with no owner or an error as often as told, then with the owner.
@@ -125,6 +127,7 @@ async fn a_call_whose_owner_restarts_is_repeated() {
 async fn without_an_owner_a_call_ends_when_patience_does() {
     let store = remote("http://127.0.0.1:1", u32::MAX, TOKEN);
     for result in [
+        store.compute(vec![pushed::sum(&[MetricId::random()])]).await.map(drop),
         store.append_runs(vec![run(MetricId::random(), [(0, 1.0)])]).await.map(drop),
         store.query(vec![request(MetricId::random())]).await.map(drop),
     ] {

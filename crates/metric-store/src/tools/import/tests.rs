@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::batch::Batch;
 use crate::contract::{Adoption, Erase, MetricStore, SeriesRequest};
+use crate::disk::sim::SimFs;
 use crate::options::StoreOptions;
 use crate::store::LocalStore;
 use crate::tools::{Selection, export, verify};
@@ -237,6 +238,93 @@ async fn a_bad_line_is_named_and_changes_nothing() {
     assert!(import_into(&to, false, far.as_bytes()).unwrap_err().to_string().contains("id: no UUID"));
     let windows = rows.replace('\n', "\r\n");
     assert_eq!(import_into(&to, false, windows.as_bytes()).unwrap().metrics, 12);
+}
+
+/// The export of two metrics of each of three shards.
+async fn spread() -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1);
+    let of_shard = |shard: u32| std::iter::repeat_with(MetricId::random).find(|id| shard_of(*id, 3) == shard);
+    let metrics = [0, 1, 2, 0, 1, 2].map(|shard| (of_shard(shard).unwrap(), policies().remove(0)));
+    go_on(&store, &metrics).await;
+    store.compact(true).await.unwrap();
+    store.close().await;
+    exported(folder.path())
+}
+
+/// Imports until the power goes after so many operations of the file system; whether it ended before.
+fn cut_short(fs: &SimFs, operations: u64, rows: &[u8]) -> bool {
+    fs.crash_after(operations);
+    import(&Place::Simulated(fs.clone()), 3, false, &mut &*rows, &mut |_| {}).is_ok()
+}
+
+#[tokio::test]
+async fn an_import_that_was_killed_anywhere_goes_on_with_the_same_file() {
+    let rows = spread().await;
+    let whole = |fs: &SimFs| {
+        let place = Place::Simulated(fs.clone());
+        let mut out = Vec::new();
+        export(&place, &Selection::default(), &mut out, &mut |_, _| {}).unwrap();
+        (out, place.root().unwrap().list().unwrap())
+    };
+    let (mut ended, mut halves) = (false, 0);
+    for operations in 1.. {
+        let fs = SimFs::new(operations);
+        ended = cut_short(&fs, operations, &rows);
+        // And once more, while it is taken up.
+        let fs = fs.recover();
+        cut_short(&fs, operations / 2 + 1, &rows);
+        let fs = fs.recover();
+        let place = Place::Simulated(fs.clone());
+        let again = import(&place, 3, false, &mut rows.as_slice(), &mut |_| {});
+        let (found, names) = whole(&fs);
+        assert!(found == rows, "cut at operation {operations}: {again:?}");
+        match again {
+            Ok(done) => assert_eq!(done.metrics, 6),
+            // It had ended, though nobody was told.
+            Err(error) => assert!(error.to_string().contains("holds data already"), "{error}"),
+        }
+        halves += usize::from(names.len() == 4);
+        assert!(names.iter().all(|name| !name.starts_with("import-")), "{names:?}");
+        if ended {
+            break;
+        }
+    }
+    assert!(ended && halves > 0, "{halves}");
+}
+
+#[tokio::test]
+async fn another_file_does_not_pass_for_the_one_that_was_killed() {
+    let rows = String::from_utf8(spread().await).unwrap();
+    let other = rows.replacen(",0.7\n", ",0.8\n", 1);
+    assert_ne!(other, rows);
+    let mut told = 0;
+    for operations in 1.. {
+        let fs = SimFs::new(operations);
+        let ended = cut_short(&fs, operations, rows.as_bytes());
+        let fs = fs.recover();
+        let place = Place::Simulated(fs.clone());
+        let begun = place.root().unwrap().list().unwrap().iter().any(|name| name.starts_with("import-"));
+        let mixed = import(&place, 3, false, &mut other.as_bytes(), &mut |_| {});
+        match mixed {
+            // Nothing of the first had begun to count.
+            Ok(_) => {
+                let mut out = Vec::new();
+                export(&place, &Selection::default(), &mut out, &mut |_, _| {}).unwrap();
+                assert!(out == other.as_bytes(), "cut at operation {operations}");
+            }
+            Err(error) => {
+                assert!(error.to_string().contains("holds data already"), "{error}");
+                told += usize::from(begun);
+                let replaced = import(&place, 3, true, &mut other.as_bytes(), &mut |_| {});
+                assert_eq!(replaced.unwrap().metrics, 6);
+            }
+        }
+        if ended {
+            break;
+        }
+    }
+    assert!(told > 0);
 }
 
 fn small() -> Vec<u8> {

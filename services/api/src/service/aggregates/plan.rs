@@ -1,14 +1,15 @@
 //! Which series go into one result.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use nephos_lang::operations::Reference;
-use nephos_metric_store::{Resample, SeriesRequest};
+use nephos_metric_store::{self as store, Computation, Refusal, Resample, SeriesRequest, Work};
 use nephos_model::{Granularity, MetricId, ResourceId};
 use nephos_timeseries::{AggregationMethod, ArchivePolicy};
 use serde_json::{Value, json};
 
-use super::{Filling, Operations, Window};
+use super::{Computed, Filling, Operations, Window};
 use crate::service::Problem;
 
 /// A series.
@@ -96,9 +97,9 @@ impl Plan {
         Ok(Self { sources, methods, operations, window, granularities, filling, regroup: None })
     }
 
-    /// What to read of the store, one for each source.
-    pub fn requests(&self, requests: &mut Vec<SeriesRequest>) {
-        requests.extend(self.sources.iter().zip(&self.methods).map(|(source, method)| SeriesRequest {
+    /// What the store is to compute.
+    pub fn computation(&self) -> Computation {
+        let requests = self.sources.iter().zip(&self.methods).map(|(source, method)| SeriesRequest {
             metric: source.metric,
             policy: Arc::clone(&source.policy),
             method: *method,
@@ -106,7 +107,29 @@ impl Plan {
             start: self.window.start,
             stop: self.window.stop,
             resample: self.regroup,
-        }));
+        });
+        let mut meant: HashMap<&Reference, Vec<u32>> = HashMap::new();
+        for (place, source) in (0..).zip(&self.sources) {
+            for reference in &source.references {
+                meant.entry(reference).or_default().push(place);
+            }
+        }
+        let references = self.operations.references().into_iter();
+        let selection = references.map(|reference| meant.remove(reference).unwrap_or_default()).collect();
+        let (operations, filling) = (Arc::clone(&self.operations), self.filling);
+        let work = Work::Operations { operations, selection, filling };
+        Computation { requests: requests.collect(), work }
+    }
+
+    /// What came of it.
+    pub fn end(self, outcome: Result<store::Computed, Refusal>) -> Result<Computed, Problem> {
+        let store::Computed { grids, aggregated, chosen } = outcome.map_err(|refusal| match refusal {
+            Refusal::Unaggregable(reason) => self.refuse(reason),
+            other => Problem::Bad(other.to_string()),
+        })?;
+        let dropping = matches!(self.filling, Filling::Fill { dropping: true, .. });
+        let (regroup, sources) = (self.regroup, self.sources);
+        Ok(Computed { grids, aggregated, chosen, dropping, regroup, sources })
     }
 
     /// The series do not go together, for this reason.

@@ -56,7 +56,7 @@ impl Life {
             20 => self.erase(),
             15..=17 => self.checkpoint(false),
             18 => self.checkpoint(true),
-            19 | 20 => self.tidy(),
+            19 => self.tidy(),
             _ => {
                 self.engine = None;
                 self.open()

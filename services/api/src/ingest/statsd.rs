@@ -1,7 +1,7 @@
 //! StatsD: datagrams are summed up, and what they amount to is written at each flush.
 //!
 //! Nobody is told whether a datagram arrived; but what a flush gives is written durably, and written again until it is:
-//! while the store cannot be reached, flushes wait, as many as [`WAITING`], and the newest beyond are dropped and counted.
+//! while the store cannot be reached, flushes wait, as many as `WAITING`, and the newest beyond are dropped and counted.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 //! called where the series lie and only the result travels.
 //!
 //! Series of one result that lie with several owners are aggregated at each of them as far as the order of additions
-//! allows, and what comes of it is put together ([`Part`], [`combine`]).
+//! allows, and what comes of it is put together (`Part`, `combine`).
 
 mod shared;
 

@@ -6,19 +6,21 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use nephos_model::{Clock, Granularity, MetricId, Timestamp};
+use nephos_model::{Clock, Granularity, Timestamp};
 use nephos_timeseries::{AggregationMethod, ArchivePolicy, PolicyItem, Stat};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::batch::Batch;
-use crate::contract::{MetricStore, SeriesRequest, StoreError};
+use crate::contract::{MetricStore, StoreError};
 use crate::options::StoreOptions;
 use crate::store::LocalStore;
 
+mod reads;
 mod scale;
 pub mod workload;
 
-use workload::{INTERVAL, Instance, METERS, START};
+use reads::request;
+use workload::{Instance, METERS, START};
 
 /// Points of a request: what a polling agent sends at once.
 const REQUEST: usize = 5_000;
@@ -213,55 +215,6 @@ impl Bench<'_> {
         self.reads(&store, &instances, &policy).await
     }
 
-    async fn reads(
-        &mut self,
-        store: &Arc<LocalStore>,
-        instances: &[Instance],
-        policy: &Arc<ArchivePolicy>,
-    ) -> Result<(), StoreError> {
-        let last = START + i64::try_from(self.options.readings).unwrap_or(i64::MAX) * INTERVAL;
-        let window = |hours: i64| Some(Timestamp::from_nanos(last - hours * 3_600_000_000_000));
-        let request = |metric: MetricId, width: i64, hours: i64| SeriesRequest {
-            metric,
-            policy: Arc::clone(policy),
-            method: MEAN,
-            granularities: vec![seconds(width)],
-            start: window(hours),
-            stop: None,
-            resample: None,
-        };
-        let of = |meter: usize, count: usize| instances.iter().take(count).map(move |one| one.metrics[meter]);
-        let many: Vec<_> = of(3, 1_000).map(|metric| request(metric, 60, 24)).collect();
-        self.query(store, "1,000 metrics, 1 day of minutes, to values", many, Some(15.0)).await?;
-        let rates: Vec<_> = of(0, 100).map(|metric| request(metric, 60, 6)).collect();
-        self.query(store, "100 counters, 6 h, to values", rates, Some(1.5)).await?;
-        let panel = instances.first().map(|one| one.metrics.to_vec()).unwrap_or_default();
-        let panel: Vec<_> = panel.into_iter().map(|metric| request(metric, 60, 6)).collect();
-        self.query(store, "20 metrics, 6 h, to values", panel, Some(0.8)).await
-    }
-
-    /// The same query again and again: the mean of many runs, since one is too short to be measured.
-    #[allow(clippy::cast_precision_loss)]
-    async fn query(
-        &mut self,
-        store: &Arc<LocalStore>,
-        name: &str,
-        requests: Vec<SeriesRequest>,
-        goal: Option<f64>,
-    ) -> Result<(), StoreError> {
-        let mut points = 0;
-        // Small ones oftener.
-        let runs = (self.options.runs * 20 / requests.len().max(20)).max(20);
-        let before = cpu(ClockId::ProcessCPUTime);
-        for _ in 0..runs {
-            let answers = store.query(requests.clone()).await?;
-            points = answers.iter().flat_map(|one| &one.granularities).map(|one| one.values.len()).sum();
-        }
-        let took = (cpu(ClockId::ProcessCPUTime) - before) / runs as f64;
-        self.tell(figure(&format!("{name} ({points} points)"), took * 1e3, "CPU ms", goal));
-        Ok(())
-    }
-
     /// Many points of a metric at once: a backfill.
     #[allow(clippy::cast_precision_loss)]
     async fn bulk(&mut self) -> Result<(), StoreError> {
@@ -286,45 +239,11 @@ impl Bench<'_> {
         }
         store.compact(true).await?;
         for meter in [3, 0, 19] {
-            let request = SeriesRequest {
-                metric: instance.metrics[meter],
-                policy: Arc::clone(&policy),
-                method: MEAN,
-                granularities: vec![seconds(60)],
-                start: None,
-                stop: None,
-                resample: None,
-            };
+            let request = request(instance.metrics[meter], &policy, 60, None);
             let name = format!("one metric, {days} days, {}", METERS[meter]);
             self.query(&store, &name, vec![request], Some(1.0)).await?;
         }
         Ok(())
-    }
-
-    /// A thousand gauges of a day, read by the five minutes that their policy keeps.
-    async fn five_minutes(&mut self) -> Result<(), StoreError> {
-        let store = self.open("five")?;
-        let policy = policy(&[60, 300], &[MEAN]);
-        let mut requests = Vec::new();
-        for number in 0..self.options.instances.min(1_000) {
-            let mut instance = Instance::new(self.options.seed, number);
-            let (times, values): (Vec<_>, Vec<_>) =
-                (0..1_440).map(|_| instance.read()).map(|(time, values)| (time, values[3])).unzip();
-            let mut batch = Batch::default();
-            batch.push_columns(instance.metrics[3], &policy, &times, &values);
-            send(&store, vec![batch]).await?;
-            requests.push(SeriesRequest {
-                metric: instance.metrics[3],
-                policy: Arc::clone(&policy),
-                method: MEAN,
-                granularities: vec![seconds(300)],
-                start: None,
-                stop: None,
-                resample: None,
-            });
-        }
-        store.compact(true).await?;
-        self.query(&store, "1,000 metrics, 1 day of 5 min, to values", requests, Some(4.0)).await
     }
 
     /// One point a second, kept as one method and as eight.

@@ -4,6 +4,7 @@
 //! Series of one result that lie with several owners are aggregated at each of them as far as the order of additions
 //! allows, and what comes of it is put together (`Part`, `combine`).
 
+mod folded;
 mod shared;
 
 use std::collections::HashMap;
@@ -12,10 +13,11 @@ use std::sync::Arc;
 use nephos_lang::arithmetic::BinaryOperator;
 use nephos_lang::operations::{Operation, Reference};
 use nephos_model::{Granularity, Timestamp};
-use nephos_timeseries::{Across, Fill, Grid, GridError, Reduction};
+use nephos_timeseries::{Across, Fill, Grid, GridError, Overlap, Reduction};
 
 use crate::contract::{Series, SeriesRequest, StoreError};
 
+pub(crate) use folded::Folding;
 pub(crate) use shared::{Part, combine, divide};
 
 /// Values that one request may look at; rolling windows look at each value many times.
@@ -103,10 +105,15 @@ impl Computation {
         granularities
     }
 
-    /// Whether the window has no start, and no end.
-    fn open_ends(&self) -> (bool, bool) {
-        let window = self.requests.first().map(|request| (request.start, request.stop));
-        window.map_or((true, true), |(start, stop)| (start.is_none(), stop.is_none()))
+    /// So many percent of the timestamps must have points of all series; where the window has no end, the series are cut.
+    fn overlap(&self, needed: f64) -> Overlap {
+        let window = self.requests.first();
+        let is_open = |end: fn(&SeriesRequest) -> Option<Timestamp>| window.and_then(end).is_none();
+        Overlap {
+            needed,
+            open_start: is_open(|request| request.start),
+            open_stop: is_open(|request| request.stop),
+        }
     }
 }
 
@@ -151,17 +158,16 @@ enum Kind {
 }
 
 /// Computes from the series that were asked for.
-fn evaluate(computation: &Computation, series: Vec<Series>) -> Result<Computed, Refusal> {
+pub(crate) fn evaluate(computation: &Computation, series: Vec<Series>) -> Result<Computed, Refusal> {
     let (operations, selection, filling) = match &computation.work {
         Work::Operations { operations, selection, filling } => (operations, selection, *filling),
         Work::Share(reduction) => return Ok(shared::share(computation, *reduction, series)),
     };
     let selection = operations.references().into_iter().zip(selection).collect();
     let mut evaluator = Evaluator { source: Source::Series(selection), work: 0 };
-    let ends = computation.open_ends();
     let mut computed = Computed::default();
     for (granularity, series) in by_granularity(computation, series) {
-        evaluator.take(operations, align(filling, ends, granularity, series)?, &mut computed)?;
+        evaluator.take(operations, align(computation, filling, granularity, series)?, &mut computed)?;
     }
     Ok(computed)
 }
@@ -186,8 +192,8 @@ fn by_granularity(computation: &Computation, series: Vec<Series>) -> Vec<(Granul
 }
 
 fn align(
+    computation: &Computation,
     filling: Filling,
-    (open_start, open_stop): (bool, bool),
     granularity: Granularity,
     series: Vec<Points>,
 ) -> Result<Grid<'static>, GridError> {
@@ -195,7 +201,7 @@ fn align(
         Filling::Fill { fill, .. } => Ok(Grid::align(granularity, series, fill)),
         Filling::Overlap(needed) => {
             let mut grid = Grid::align(granularity, series, Fill::Null);
-            grid.require_overlap(needed, open_start, open_stop)?;
+            grid.require_overlap(computation.overlap(needed))?;
             Ok(grid)
         }
     }
@@ -205,8 +211,8 @@ fn align(
 enum Source<'o> {
     /// Of a grid of all, those that each reference means.
     Series(HashMap<&'o Reference, &'o Vec<u32>>),
-    /// A grid of one, which is what this aggregate comes to before differences are taken.
-    Aggregate(&'o Operation),
+    /// A grid of what these aggregates come to before differences are taken; of how many series each is.
+    Aggregates(Vec<(&'o Operation, usize)>),
 }
 
 struct Evaluator<'o> {
@@ -242,12 +248,13 @@ impl Evaluator<'_> {
             Operation::Metric(references) => Value::Series(base.select(&self.meant(references)), Kind::Each),
             Operation::Aggregate { method, operand } => {
                 let across: Across = known(method)?;
-                let grid = match &self.source {
-                    Source::Aggregate(given) if *given == operation => match base.select(&[0]) {
-                        grid if across.rate => grid.differences(),
-                        grid => grid,
-                    },
-                    _ => self.series(operand, base)?.0.aggregate(across),
+                let grid = match self.given(operation) {
+                    Some((column, width)) => {
+                        self.spend(width.saturating_mul(base.timestamps().len()))?;
+                        let grid = base.select(&[column]);
+                        if across.rate { grid.differences() } else { grid }
+                    }
+                    None => self.series(operand, base)?.0.aggregate(across),
                 };
                 Value::Series(grid, Kind::Aggregated)
             }
@@ -294,6 +301,13 @@ impl Evaluator<'_> {
                 self.binary(*operator, left, right, base)?
             }
         })
+    }
+
+    /// The column of an aggregate that was made already, and of how many series it is.
+    fn given(&self, operation: &Operation) -> Option<(usize, usize)> {
+        let Source::Aggregates(given) = &self.source else { return None };
+        let mut given = given.iter().enumerate();
+        given.find_map(|(at, (aggregate, width))| folded::is(aggregate, operation).then_some((at, *width)))
     }
 
     /// Places of the series that any of the references means, in their order.

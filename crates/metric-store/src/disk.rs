@@ -83,6 +83,12 @@ pub(crate) trait Blob: Debug + Send + Sync {
 
     /// Reads exactly `len` bytes at `offset`.
     fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, StoreError>;
+
+    /// [`read`](Self::read) in place of what `buffer` holds.
+    fn read_into(&self, offset: u64, len: usize, buffer: &mut Vec<u8>) -> Result<(), StoreError> {
+        *buffer = self.read(offset, len)?;
+        Ok(())
+    }
 }
 
 /// A file being written; dropped before [`finish`](Self::finish) it leaves nothing behind.

@@ -87,6 +87,11 @@ impl Block {
         chunks.map(ChunkRef::len).sum::<usize>() + self.state.1
     }
 
+    /// The memory that it lies in.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// Chunks of one granularity, in the order of time.
     pub(crate) fn chunks(&self, granularity: Granularity) -> &[ChunkRef] {
         let of_it = self.granularities.iter().find(|(its, _)| *its == granularity);
@@ -178,10 +183,20 @@ impl Segment {
 
     /// What it holds of a metric.
     pub(crate) fn find(&self, metric: MetricId) -> Result<Option<Entry>, StoreError> {
-        self.index
-            .find(metric)
-            .map(|place| self.entry(place, |offset, len| self.blob.read(offset, len)))
-            .transpose()
+        self.find_in(metric, &mut Vec::new())
+    }
+
+    /// [`find`](Self::find), in memory that somebody can spare.
+    pub(crate) fn find_in(
+        &self,
+        metric: MetricId,
+        spare: &mut Vec<Vec<u8>>,
+    ) -> Result<Option<Entry>, StoreError> {
+        let read = |offset, len| {
+            let mut bytes = spare.pop().unwrap_or_default();
+            self.blob.read_into(offset, len, &mut bytes).map(|()| bytes)
+        };
+        self.index.find(metric).map(|place| self.entry(place, read)).transpose()
     }
 
     fn entry(

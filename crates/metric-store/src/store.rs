@@ -11,10 +11,10 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 use nephos_model::MetricId;
-use nephos_timeseries::Scratch;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::bytes::shard_of;
+use crate::compute::{Computation, Computed, Folding, Refusal, evaluate};
 use crate::contract::{
     Adoption, AppendReport, Batch, Erase, MetricStore, Series, SeriesRequest, StoreError, StoreStatistics,
 };
@@ -22,7 +22,7 @@ use crate::format;
 use crate::instrument;
 use crate::maintenance::{self, Task};
 use crate::options::{Limits, RETRY_AFTER, StoreOptions};
-use crate::query::{Budget, query};
+use crate::query::{Budget, Memory, query, read};
 use crate::shard::Shard;
 use crate::shard::commit::{self, Change, Command};
 
@@ -220,6 +220,37 @@ impl LocalStore {
         failure.map_or(Ok(report), Err)
     }
 
+    /// Has so many series read by a thread that may take its time.
+    async fn reading<T: Send + 'static>(
+        &self,
+        series: usize,
+        work: impl FnOnce(&mut Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let start = self.options.clock.monotonic();
+        let read = async {
+            within(&self.options.limits, "a query's series", series, |limits| limits.requests)?;
+            let mut shards = Vec::with_capacity(self.count as usize);
+            for number in 0..self.count {
+                // Perhaps no series is of that shard.
+                shards.push(self.shard(number).map(|(shard, _)| shard));
+            }
+            let budget = Budget::new(self.options.limits.points);
+            let mut reader = Reader { shards, budget, memory: Memory::default() };
+            blocking(move || Ok((work(&mut reader)?, reader.budget.used()))).await
+        };
+        match read.await {
+            Ok((answers, points)) => {
+                let took = self.options.clock.monotonic().saturating_sub(start);
+                instrument::queried(series as u64, points, took);
+                Ok(answers)
+            }
+            Err(error) => {
+                instrument::failed("query", &error);
+                Err(error)
+            }
+        }
+    }
+
     /// Splits by shard, keeping the order in each.
     fn by_shard<T>(
         &self,
@@ -231,6 +262,51 @@ impl LocalStore {
             parts.entry(shard_of(metric(&item), self.count)).or_default().push(item);
         }
         parts.into_iter().collect()
+    }
+}
+
+/// Reads series of one call after the other.
+struct Reader {
+    /// Each shard, or why it can't be read.
+    shards: Vec<Result<Arc<Shard>, StoreError>>,
+    budget: Budget,
+    memory: Memory,
+}
+
+impl Reader {
+    fn series(&mut self, request: &SeriesRequest) -> Result<Series, StoreError> {
+        let Self { shards, budget, memory } = self;
+        query(shard_in(shards, request.metric)?, request, budget, memory)
+    }
+
+    /// Computes from series as they come, if possible.
+    fn computed(&mut self, computation: &Computation) -> Result<Result<Computed, Refusal>, StoreError> {
+        if let Some(mut folding) = Folding::of(computation) {
+            let Self { shards, budget, memory } = self;
+            let used = budget.used();
+            for (place, request) in computation.requests.iter().enumerate() {
+                let shard = shard_in(shards, request.metric)?;
+                read(shard, request, budget, memory, &mut |granularity, timestamps, values| {
+                    folding.add(place, granularity, timestamps, values);
+                })?;
+            }
+            if let Some(outcome) = folding.finish() {
+                return Ok(outcome);
+            }
+            budget.rewind(used);
+        }
+        let series: Result<_, _> = computation.requests.iter().map(|request| self.series(request)).collect();
+        Ok(evaluate(computation, series?))
+    }
+}
+
+/// The shard of a metric, or why it can't be read.
+fn shard_in(shards: &[Result<Arc<Shard>, StoreError>], metric: MetricId) -> Result<&Shard, StoreError> {
+    let count = u32::try_from(shards.len()).unwrap_or(u32::MAX);
+    match shards.get(shard_of(metric, count) as usize) {
+        Some(Ok(shard)) => Ok(shard),
+        Some(Err(error)) => Err(error.same()),
+        None => Err(StoreError::Closed),
     }
 }
 
@@ -297,40 +373,21 @@ impl MetricStore for LocalStore {
     }
 
     async fn query(&self, requests: Vec<SeriesRequest>) -> Result<Vec<Series>, StoreError> {
-        let start = self.options.clock.monotonic();
         let count = requests.len();
-        let read = async {
-            within(&self.options.limits, "a query's series", count, |limits| limits.requests)?;
-            let mut work = Vec::with_capacity(count);
-            for request in requests {
-                let (shard, _) = self.shard(shard_of(request.metric, self.count))?;
-                work.push((shard, request));
-            }
-            let budget = Budget::new(self.options.limits.points);
-            blocking(move || {
-                let mut scratch = Scratch::default();
-                let answers: Result<Vec<_>, _> = work
-                    .iter()
-                    .map(|(shard, request)| query(shard, request, &budget, &mut scratch))
-                    .collect();
-                Ok((answers?, budget.used()))
-            })
-            .await
+        let answer =
+            move |reader: &mut Reader| requests.iter().map(|request| reader.series(request)).collect();
+        self.reading(count, answer).await
+    }
+
+    async fn compute(
+        &self,
+        computations: Vec<Computation>,
+    ) -> Result<Vec<Result<Computed, Refusal>>, StoreError> {
+        let count = computations.iter().map(|computation| computation.requests.len()).sum();
+        let answer = move |reader: &mut Reader| {
+            computations.iter().map(|computation| reader.computed(computation)).collect()
         };
-        match read.await {
-            Ok((answers, points)) => {
-                instrument::queried(
-                    count as u64,
-                    points,
-                    self.options.clock.monotonic().saturating_sub(start),
-                );
-                Ok(answers)
-            }
-            Err(error) => {
-                instrument::failed("query", &error);
-                Err(error)
-            }
-        }
+        self.reading(count, answer).await
     }
 
     async fn delete(&self, metrics: &[MetricId]) -> Result<(), StoreError> {

@@ -119,8 +119,7 @@ pub enum CodecError {
 pub struct Scratch {
     integers: Vec<i64>,
     residuals: Vec<i64>,
-    padded: Vec<u8>,
-    table: Vec<ans::State>,
+    classes: classes::Memory,
     dense: Vec<f64>,
     other: Vec<f64>,
     times: Vec<Timestamp>,

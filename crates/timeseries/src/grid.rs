@@ -3,10 +3,12 @@
 //! A cell without a point holds NaN. Columns are borrowed until an operation changes them.
 
 mod counter;
+mod fold;
 mod rank;
 mod reduction;
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use nephos_model::{Granularity, Timestamp};
@@ -14,6 +16,7 @@ use nephos_model::{Granularity, Timestamp};
 use crate::aggregate::Summary;
 use crate::method::{AggregationMethod, Stat};
 
+pub use fold::Fold;
 pub use rank::{Ranking, UnknownRanking};
 pub use reduction::{Across, Reduction, UnknownReduction};
 
@@ -89,68 +92,75 @@ impl Grid<'static> {
                 return Cow::Owned(values);
             }
             let mut column = vec![filler; timestamps.len()];
-            let mut row = 0;
-            for (timestamp, value) in own.iter().zip(&values) {
-                // Every timestamp of a series is in the union.
-                while timestamps.get(row).is_some_and(|at| at < timestamp) {
-                    row += 1;
-                }
-                if let Some(cell) = column.get_mut(row) {
-                    *cell = *value;
-                }
-            }
+            fold::place(&own, &values, &timestamps, &mut column);
             Cow::Owned(column)
         });
         let mut grid = Self { granularity, columns: columns.collect(), timestamps: Arc::new(timestamps) };
-        for column in &mut grid.columns {
-            let column = column.to_mut();
-            match fill {
-                Fill::Null | Fill::Value(_) => break,
-                Fill::Forward => carry(column.iter_mut()),
-                Fill::Backward => carry(column.iter_mut().rev()),
-                Fill::ForwardThenBackward => {
-                    carry(column.iter_mut());
-                    carry(column.iter_mut().rev());
-                }
-                Fill::BackwardThenForward => {
-                    carry(column.iter_mut().rev());
-                    carry(column.iter_mut());
-                }
-            }
+        if !matches!(fill, Fill::Null | Fill::Value(_)) {
+            grid.columns.iter_mut().for_each(|column| fill_gaps(column.to_mut(), fill));
         }
         grid
     }
 
-    /// Refuses series that share too few timestamps: `needed` percent of the rows must have a value of each. Open ends
-    /// are cut to the first or last such row first.
-    pub fn require_overlap(
-        &mut self,
-        needed: f64,
-        open_start: bool,
-        open_stop: bool,
-    ) -> Result<(), GridError> {
+    /// Refuses series that share too few timestamps, and cuts open ends.
+    pub fn require_overlap(&mut self, overlap: Overlap) -> Result<(), GridError> {
         let complete =
-            |row: &usize| self.columns.iter().all(|column| column.get(*row).is_some_and(|v| !v.is_nan()));
-        let rows: Vec<usize> = (0..self.timestamps.len()).filter(complete).collect();
-        let (Some(first), Some(last)) = (rows.first().copied(), rows.last().copied()) else {
-            if needed > 0.0 {
-                return Err(GridError::NoOverlap);
-            }
-            return Ok(());
-        };
-        let end = if open_stop { last + 1 } else { self.timestamps.len() };
-        let begin = if open_start { first } else { 0 };
+            |row: usize| self.columns.iter().all(|column| column.get(row).is_some_and(|v| !v.is_nan()));
+        let Range { start, end } = overlap.range((0..self.timestamps.len()).map(complete))?;
         let timestamps = Arc::make_mut(&mut self.timestamps);
         timestamps.truncate(end);
-        timestamps.drain(..begin);
+        timestamps.drain(..start);
         for column in &mut self.columns {
             let column = column.to_mut();
             column.truncate(end);
-            column.drain(..begin);
+            column.drain(..start);
         }
+        Ok(())
+    }
+}
+
+/// How many timestamps series must share.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Overlap {
+    /// Percent of the timestamps at which each series must have a value.
+    pub needed: f64,
+    /// Whether the series are cut to the first such timestamp before.
+    pub open_start: bool,
+    /// Whether they are cut to the last one.
+    pub open_stop: bool,
+}
+
+impl Overlap {
+    /// The rows that are left, of rows of which it is known whether each series has a value.
+    fn range(self, complete: impl ExactSizeIterator<Item = bool>) -> Result<Range<usize>, GridError> {
+        let Self { needed, open_start, open_stop } = self;
+        let len = complete.len();
+        let rows: Vec<usize> = (0..len).zip(complete).filter_map(|(row, all)| all.then_some(row)).collect();
+        let (Some(first), Some(last)) = (rows.first().copied(), rows.last().copied()) else {
+            return if needed > 0.0 { Err(GridError::NoOverlap) } else { Ok(0..len) };
+        };
+        let end = if open_stop { last + 1 } else { len };
+        let begin = if open_start { first } else { 0 };
         #[allow(clippy::cast_precision_loss)]
-        let found = rows.len() as f64 * 100.0 / self.timestamps.len() as f64;
-        if found < needed { Err(GridError::LittleOverlap { needed, found }) } else { Ok(()) }
+        let found = rows.len() as f64 * 100.0 / (end - begin) as f64;
+        if found < needed { Err(GridError::LittleOverlap { needed, found }) } else { Ok(begin..end) }
+    }
+}
+
+/// Fills the NaN of a column from its neighbours, if it is to be filled so.
+fn fill_gaps(column: &mut [f64], fill: Fill) {
+    match fill {
+        Fill::Null | Fill::Value(_) => {}
+        Fill::Forward => carry(column.iter_mut()),
+        Fill::Backward => carry(column.iter_mut().rev()),
+        Fill::ForwardThenBackward => {
+            carry(column.iter_mut());
+            carry(column.iter_mut().rev());
+        }
+        Fill::BackwardThenForward => {
+            carry(column.iter_mut().rev());
+            carry(column.iter_mut());
+        }
     }
 }
 
@@ -328,7 +338,7 @@ impl<'a> Grid<'a> {
         }
         let mut summary = Summary::default();
         let columns = grid.columns.iter().map(|column| {
-            let group = |group: &std::ops::Range<usize>| {
+            let group = |group: &Range<usize>| {
                 let values = column.get(group.clone()).unwrap_or_default();
                 reduced(method.stat, values, &mut summary)
             };

@@ -26,7 +26,7 @@ pub use codec::{
 };
 pub use columns::{BucketColumns, Column, Presence};
 pub use derive::{Derivation, derivations};
-pub use grid::{Across, Fill, Grid, GridError, Ranking, Reduction};
+pub use grid::{Across, Fill, Fold, Grid, GridError, Overlap, Ranking, Reduction};
 pub use method::{AggregationMethod, Stat, UnknownMethod};
 pub use policy::{ArchivePolicy, ItemSpec, PolicyError, PolicyItem};
 pub use resample::{Calendar, Resample, resample, window};

@@ -6,6 +6,7 @@ use nephos_lang::operations::Operation;
 use nephos_model::Granularity;
 use nephos_timeseries::{Across, Fill, Grid, Reduction};
 
+use super::folded::{come_from_aggregates, parts};
 use super::{
     Computation, Computed, Evaluator, Filling, Points, Refusal, Series, Source, Work, by_granularity,
 };
@@ -37,34 +38,14 @@ pub(crate) fn divide(work: &Work) -> Option<Part<'_>> {
         // What fills a cell depends on timestamps that other owners have.
         Filling::Fill { .. } => return None,
     }
-    let mut found = None;
-    if !come_from_one(operations, &mut found) {
+    let mut found = Vec::new();
+    if !come_from_aggregates(operations, &mut found) {
         return None;
     }
-    let aggregate = found?;
-    let Operation::Aggregate { method, .. } = aggregate else { return None };
-    let Across { reduction, .. } = method.parse().ok()?;
+    let [aggregate] = found[..] else { return None };
+    let (Across { reduction, .. }, _) = parts(aggregate)?;
     let is_divisible = !matches!(reduction, Reduction::Median | Reduction::Std | Reduction::Var);
     is_divisible.then_some(Part { aggregate, reduction, filling: *filling })
-}
-
-/// Whether all series in the operations come from one aggregate of what was read, however often it stands there.
-fn come_from_one<'o>(operation: &'o Operation, found: &mut Option<&'o Operation>) -> bool {
-    match operation {
-        Operation::Number(_) => true,
-        Operation::Metric(_) => false,
-        Operation::Aggregate { operand, .. } if matches!(**operand, Operation::Metric(_)) => {
-            *found.get_or_insert(operation) == operation
-        }
-        Operation::Binary(_, sides) => sides.iter().all(|side| come_from_one(side, found)),
-        Operation::Aggregate { operand, .. }
-        | Operation::Rolling { operand, .. }
-        | Operation::Resample { operand, .. }
-        | Operation::Rank { operand, .. }
-        | Operation::Increase { operand, .. }
-        | Operation::Unary(_, operand)
-        | Operation::RateOfChange { operand, .. } => come_from_one(operand, found),
-    }
 }
 
 /// What series come to at each timestamp, and how many they are: two columns for each granularity.
@@ -89,7 +70,7 @@ pub(crate) fn combine(
     shares: &[Computed],
 ) -> Result<Computed, Refusal> {
     let Work::Operations { operations, .. } = &computation.work else { return Err(Refusal::Malformed) };
-    let mut evaluator = Evaluator { source: Source::Aggregate(part.aggregate), work: 0 };
+    let mut evaluator = Evaluator { source: Source::Aggregates(vec![(part.aggregate, 0)]), work: 0 };
     let mut computed = Computed::default();
     for granularity in computation.granularities() {
         let base = aggregate(computation, part, granularity, shares)?;
@@ -126,9 +107,8 @@ fn aggregate(
     // At complete rows every series has a value.
     #[allow(clippy::cast_precision_loss)]
     let width = computation.requests.len() as f64;
-    let (open_start, open_stop) = computation.open_ends();
     let mut complete = counts.map(|count| if count < width { f64::NAN } else { count }).into_owned();
-    complete.require_overlap(needed, open_start, open_stop)?;
+    complete.require_overlap(computation.overlap(needed))?;
     let kept = complete.timestamps();
     let begin = kept.first().map_or(0, |first| merged.timestamps().partition_point(|at| at < first));
     let cut = |values: &[f64]| values.iter().skip(begin).take(kept.len()).copied().collect();

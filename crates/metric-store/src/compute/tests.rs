@@ -1,5 +1,7 @@
 //! Against answers that were recorded from the original: `recorded.json`.
 
+mod folded;
+
 use std::sync::Arc;
 
 use nephos_model::MetricId;

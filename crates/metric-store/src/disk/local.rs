@@ -221,12 +221,17 @@ impl<T: FsFile> Blob for LocalBlob<T> {
     }
 
     fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, StoreError> {
+        let mut buffer = Vec::new();
+        self.read_into(offset, len, &mut buffer)?;
+        Ok(buffer)
+    }
+
+    fn read_into(&self, offset: u64, len: usize, buffer: &mut Vec<u8>) -> Result<(), StoreError> {
         if offset.checked_add(len as u64).is_none_or(|end| end > self.len) {
             return Err(io_error("read", &self.path)(ErrorKind::UnexpectedEof.into()));
         }
-        let mut buffer = vec![0; len];
-        self.file.read_at(&mut buffer, offset).map_err(io_error("read", &self.path))?;
-        Ok(buffer)
+        buffer.resize(len, 0);
+        self.file.read_at(buffer, offset).map_err(io_error("read", &self.path))
     }
 }
 

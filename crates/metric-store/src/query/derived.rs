@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use nephos_model::{Granularity, Timestamp};
-use nephos_timeseries::{AggregationMethod, BucketColumns, Derivation, Scratch};
+use nephos_timeseries::{AggregationMethod, Derivation};
 
-use super::{Part, Reading};
+use super::{Memory, Part, Reading};
 use crate::contract::StoreError;
 use crate::head::{aggregate_rest, blind, ceil, hide, known_from};
 
@@ -14,7 +14,7 @@ impl Reading<'_> {
     pub(super) fn derive(
         &self,
         part: &Part,
-        scratch: &mut Scratch,
+        memory: &mut Memory,
         timestamps: &mut Vec<Timestamp>,
         values: &mut Vec<f64>,
     ) -> Result<(), StoreError> {
@@ -35,7 +35,7 @@ impl Reading<'_> {
             if range.is_empty() {
                 continue;
             }
-            let sources = needs.iter().map(|need| self.source(part, way.source, *need, &range, scratch));
+            let sources = needs.iter().map(|need| self.source(part, way.source, *need, &range, memory));
             let sources = sources.collect::<Result<Vec<_>, _>>()?;
             let (mut starts, mut made) = way.points(width, &sources);
             timestamps.append(&mut starts);
@@ -51,17 +51,17 @@ impl Reading<'_> {
         width: Granularity,
         method: AggregationMethod,
         range: &Range<Timestamp>,
-        scratch: &mut Scratch,
+        memory: &mut Memory,
     ) -> Result<(Vec<Timestamp>, Vec<f64>), StoreError> {
         let (mut timestamps, mut values) = (Vec::new(), Vec::new());
         let sealed = part.edge.floor(width);
         let stored = range.start..range.end.min(sealed);
-        self.read_segments(width, method, stored, scratch, &mut timestamps, &mut values)?;
+        self.read_segments(width, method, stored, memory, &mut timestamps, &mut values)?;
         let from = range.start.max(sealed);
         if from < range.end {
             self.budget.take(part.raw.timestamps.len())?;
-            let mut buckets = BucketColumns::new(&[method]);
-            aggregate_rest(&part.erased, &blind(&part.formers, width), &part.raw, width, from, &mut buckets);
+            let buckets = memory.buckets_of(method);
+            aggregate_rest(&part.erased, &blind(&part.formers, width), &part.raw, width, from, buckets);
             for (start, value) in buckets.points(method).filter(|(start, _)| range.contains(start)) {
                 timestamps.push(start);
                 values.push(value);

@@ -70,11 +70,18 @@ pub(super) fn decoder(frequencies: &[u32], bins: &[Bin], log: u32, table: &mut V
     let Ok(table) = <&mut [State; STATES]>::try_from(table.as_mut_slice()) else { return };
     // States of a symbol are numbered in the order in which they are placed, as the encoder does it.
     for (frequency, bin) in frequencies.iter().zip(bins) {
-        for number in *frequency..*frequency * 2 {
-            let bits = log - number.ilog2();
-            let next = ((number << bits) - size) as u16;
-            table[at as usize % STATES] = State { base: bin.base, extra: bin.extra, bits: bits as u8, next };
-            at = (at + step) & (size - 1);
+        let (first, end) = (*frequency, *frequency * 2);
+        // The first power of two from there on: up to it, states shed one bit more.
+        let turn = first.next_power_of_two();
+        for (numbers, bits) in [(first..turn, log + 1 - turn.ilog2()), (turn..end, log - turn.ilog2())] {
+            let next = (u64::from(numbers.start) << bits) as u32;
+            let mut state = State { base: bin.base, extra: bin.extra, bits: bits as u8, next: 0 };
+            state.next = next.wrapping_sub(size) as u16;
+            for _ in numbers {
+                table[at as usize % STATES] = state;
+                state.next = state.next.wrapping_add(1 << bits);
+                at = (at + step) & (size - 1);
+            }
         }
     }
 }

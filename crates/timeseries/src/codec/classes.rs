@@ -13,6 +13,7 @@
 
 use super::ans::{self, MAX_LOG, MIN_LOG, STATES, State};
 use super::bits::{BitReader, BitWriter, PEEKED, peek};
+use super::ints::FEW;
 use super::{CodecError, Effort, PADDING};
 
 /// Most classes of a table.
@@ -198,7 +199,9 @@ pub(super) fn log2(value: u32) -> f32 {
 }
 
 fn log_for(values: usize, classes: usize) -> u32 {
-    let for_values = (values | 1).ilog2().clamp(MIN_LOG + 1, if values > 8192 { MAX_LOG } else { 9 });
+    // The reader makes a table of so many states before the first value: few values get half as many.
+    let log = (values | 1).ilog2() - u32::from(values > 1 && values < FEW);
+    let for_values = log.clamp(MIN_LOG + 1, if values > 8192 { MAX_LOG } else { 9 });
     for_values.max((classes | 1).ilog2() + 2)
 }
 
@@ -306,13 +309,19 @@ pub(super) fn encode(values: &[i64], plan: &Plan, out: &mut Vec<u8>) -> Result<(
     Ok(())
 }
 
-/// Fills `values` from the whole of what [`encode`] wrote; `padded` and `table` are scratch.
-pub(super) fn decode(
-    bytes: &[u8],
-    values: &mut [i64],
-    padded: &mut Vec<u8>,
-    table: &mut Vec<State>,
-) -> Result<(), CodecError> {
+/// Memory that [`decode`] uses again.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    padded: Vec<u8>,
+    table: Vec<State>,
+    bins: Vec<Bin>,
+    weights: Vec<u32>,
+    frequencies: Vec<u32>,
+}
+
+/// Fills `values` from the whole of what [`encode`] wrote.
+pub(super) fn decode(bytes: &[u8], values: &mut [i64], memory: &mut Memory) -> Result<(), CodecError> {
+    let Memory { padded, table, bins, weights, frequencies } = memory;
     let mut bits = BitReader::new(bytes);
     let division = if bits.get(1)? == 1 {
         Division::Linear { shift: bits.get_small(6)? }
@@ -324,22 +333,20 @@ pub(super) fn decode(
     if log > MAX_LOG || classes > MAX_CLASSES as u64 || values.is_empty() {
         return Err(CodecError::Malformed("table of classes"));
     }
-    let mut bins = [Bin::default(); MAX_CLASSES];
-    let mut weights = [0_u32; MAX_CLASSES];
-    let classes = usize::try_from(classes).unwrap_or(0);
-    let (bins, weights) = (bins.split_at_mut(classes).0, weights.split_at_mut(classes).0);
+    bins.clear();
+    weights.clear();
     let mut next = 0_u64;
     let mut widest = 0;
-    for (bin, share) in bins.iter_mut().zip(weights.iter_mut()) {
+    for _ in 0..classes {
         let class = next + bits.get_gamma()? - 1;
-        *bin = division.bin(class).ok_or(CodecError::Malformed("unknown class"))?;
-        *share = weight(bits.get(WEIGHT_BITS)?);
+        let bin = division.bin(class).ok_or(CodecError::Malformed("unknown class"))?;
         widest = widest.max(bin.extra);
+        bins.push(bin);
+        weights.push(weight(bits.get(WEIGHT_BITS)?));
         next = class + 1;
     }
-    let mut frequencies = Vec::with_capacity(classes);
-    ans::normalise(weights, log, &mut frequencies)?;
-    ans::decoder(&frequencies, bins, log, table);
+    ans::normalise(weights, log, frequencies)?;
+    ans::decoder(frequencies, bins, log, table);
     let table = <&[State; STATES]>::try_from(table.as_slice()).map_err(|_| CodecError::Truncated)?;
 
     let lanes = lanes(values.len());
@@ -421,7 +428,7 @@ mod tests {
         encode(values, &plan, &mut out).unwrap();
         assert!(out.len() <= plan.size + plan.size / 8 + 12, "{} planned {}", out.len(), plan.size);
         let mut decoded = vec![7; values.len()];
-        decode(&out, &mut decoded, &mut Vec::new(), &mut Vec::new()).unwrap();
+        decode(&out, &mut decoded, &mut Memory::default()).unwrap();
         assert_eq!(decoded, values);
         Some(out.len())
     }
@@ -488,7 +495,7 @@ mod tests {
         fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..100), rows in 0_usize..600) {
             // Whatever comes of it.
             let mut values = vec![0; rows];
-            prop_assert!(decode(&bytes, &mut values, &mut Vec::new(), &mut Vec::new()).is_ok() || rows < 600);
+            prop_assert!(decode(&bytes, &mut values, &mut Memory::default()).is_ok() || rows < 600);
         }
     }
 }

@@ -19,6 +19,9 @@ const NAMES: [&str; 4] = ["packed", "classes", "pco", "pco"];
 const PCO_MIN_VALUES: usize = 512;
 const PCO_MIN_BYTES: usize = 128;
 
+/// Fewer values are read in about the time that it takes to make a table for them.
+pub(super) const FEW: usize = 512;
+
 /// Fewer values, of which it must be quick, are bit-packed as they are or as differences.
 const SHORT: usize = 96;
 
@@ -37,9 +40,10 @@ pub(super) fn encode(
     }
     let trend = trend::find(values, kind, effort, residuals);
     let framed = frames::size(residuals);
-    // What is smaller by little is not worth slower reading.
+    // What is smaller by little is not worth slower reading; and of few values, most of it is making the table.
     let (least, worth) = match effort {
         Effort::Quick => (SHORT, framed - framed / 10),
+        Effort::Small if residuals.len() < FEW => (8, framed - framed / 6),
         Effort::Small => (8, framed - framed / 50),
     };
     let plan = if residuals.len() < least || framed < 24 {
@@ -107,15 +111,15 @@ pub(super) fn decode<'a>(
 ) -> Result<&'a mut [i64], CodecError> {
     let mut reader = Reader::new(bytes);
     let (trend, coding) = Trend::read(&mut reader)?;
-    let Scratch { integers, padded, table, .. } = scratch;
-    integers.clear();
+    let Scratch { integers, classes, .. } = scratch;
+    // What is left in it from before is overwritten.
     integers.resize(count, 0);
     let heads = count - trend.residuals(count);
     let (_, residuals) = integers.split_at_mut(heads);
     if !residuals.is_empty() || coding == FRAMES {
         match coding {
             FRAMES => frames::decode(&mut reader, residuals)?,
-            CLASSES => classes::decode(reader.rest(), residuals, padded, table)?,
+            CLASSES => classes::decode(reader.rest(), residuals, classes)?,
             PCO32 => {
                 let narrow: Vec<i32> = packed::decompress(reader.rest(), residuals.len())?;
                 residuals.iter_mut().zip(narrow).for_each(|(to, from)| *to = from.into());

@@ -62,19 +62,19 @@ impl FromStr for Across {
 }
 
 /// The value, or 0 for NaN.
-fn or_zero(value: f64) -> f64 {
+pub(super) fn or_zero(value: f64) -> f64 {
     if value.is_nan() { 0.0 } else { value }
 }
 
-fn one_if_value(value: f64) -> f64 {
+pub(super) fn one_if_value(value: f64) -> f64 {
     if value.is_nan() { 0.0 } else { 1.0 }
 }
 
-fn lesser(a: f64, b: f64) -> f64 {
+pub(super) fn lesser(a: f64, b: f64) -> f64 {
     if a <= b || b.is_nan() { a } else { b }
 }
 
-fn greater(a: f64, b: f64) -> f64 {
+pub(super) fn greater(a: f64, b: f64) -> f64 {
     if a >= b || b.is_nan() { a } else { b }
 }
 

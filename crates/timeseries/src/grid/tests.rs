@@ -34,6 +34,10 @@ fn check(grid: &Grid<'_>, secs: &[i64], columns: &[&[f64]]) {
     }
 }
 
+fn overlap(needed: f64, open_start: bool, open_stop: bool) -> Overlap {
+    Overlap { needed, open_start, open_stop }
+}
+
 fn across(name: &str) -> Across {
     name.parse().unwrap()
 }
@@ -62,17 +66,17 @@ fn series_stand_on_the_union_of_their_timestamps() {
 fn overlap_is_required_where_series_are_complete() {
     let some = || grid(&[1, 2, 3, 4], &[&[NAN, 2.0, 3.0, 4.0], &[1.0, 2.0, NAN, 4.0], &[1.0, 2.0, 3.0, 4.0]]);
     let mut whole = some();
-    assert_eq!(whole.require_overlap(50.0, false, false), Ok(()));
+    assert_eq!(whole.require_overlap(overlap(50.0, false, false)), Ok(()));
     assert_eq!(whole.timestamps().len(), 4);
     let mut cut = some();
-    assert_eq!(cut.require_overlap(66.0, true, true), Ok(()));
+    assert_eq!(cut.require_overlap(overlap(66.0, true, true)), Ok(()));
     check(&cut, &[2, 3, 4], &[&[2.0, 3.0, 4.0], &[2.0, NAN, 4.0], &[2.0, 3.0, 4.0]]);
-    let error = some().require_overlap(75.0, true, true).unwrap_err();
+    let error = some().require_overlap(overlap(75.0, true, true)).unwrap_err();
     assert_eq!(error.to_string(), "Less than 75.000000% of datapoints overlap in this timespan (66.67%)");
     let mut apart = grid(&[1, 2], &[&[1.0, NAN], &[NAN, 2.0]]);
-    assert_eq!(apart.require_overlap(0.5, true, true).unwrap_err().to_string(), "No overlap");
-    assert_eq!(apart.require_overlap(0.0, true, true), Ok(()));
-    assert_eq!(grid(&[], &[&[]]).require_overlap(0.0, true, true), Ok(()));
+    assert_eq!(apart.require_overlap(overlap(0.5, true, true)).unwrap_err().to_string(), "No overlap");
+    assert_eq!(apart.require_overlap(overlap(0.0, true, true)), Ok(()));
+    assert_eq!(grid(&[], &[&[]]).require_overlap(overlap(0.0, true, true)), Ok(()));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::compaction::compact;
 use crate::disk::sim::{Op, SimFs};
 use crate::janitor::tidy;
 use crate::log::LogWriter;
-use crate::query::{Budget, query};
+use crate::query::{Budget, Memory, query};
 
 /// What the store may hold: of changes that failed nobody knows which.
 type Candidates = Vec<BTreeMap<u8, Naive>>;
@@ -166,7 +166,7 @@ impl Life {
                     let asked =
                         SeriesRequest { method, policy: Arc::clone(&self.policy), ..request(metric(number)) };
                     let series =
-                        query(shard, &asked, &Budget::new(u64::MAX), &mut Scratch::default()).unwrap();
+                        query(shard, &asked, &Budget::new(u64::MAX), &mut Memory::default()).unwrap();
                     series.granularities.iter().all(|points| {
                         let expected = naives.get(&number);
                         let expected = expected

@@ -1,8 +1,7 @@
 //! Integers by classes: what class a value is in is entropy-coded, where it is within the class follows as plain bits.
 //!
 //! Classes are fine near zero and coarse far from it (so many to each power of two, for either sign), or all of one
-//! power of two in width, for the bits of floats. A chunk's table costs about six bits a class, so it pays from few
-//! dozen values on.
+//! power of two in width, for the bits of floats. A chunk's table costs about six bits a class.
 //!
 //! ```text
 //! bits: 1 linear · linear: 6 shift, else 2 steps, 1 signed · 3 L − 5 · gamma classes − 1
@@ -199,8 +198,8 @@ pub(super) fn log2(value: u32) -> f32 {
 }
 
 fn log_for(values: usize, classes: usize) -> u32 {
-    // The reader makes a table of so many states before the first value: few values get half as many.
-    let log = (values | 1).ilog2() - u32::from(values > 1 && values < FEW);
+    // Few values get half as many states, since the reader makes them before the first value.
+    let log = (values | 2).ilog2() - u32::from(values < FEW);
     let for_values = log.clamp(MIN_LOG + 1, if values > 8192 { MAX_LOG } else { 9 });
     for_values.max((classes | 1).ilog2() + 2)
 }

@@ -247,9 +247,10 @@ pub trait MetricStore: Send + Sync + Debug {
     /// What can be [derived](nephos_timeseries::Derivation) from the aggregates that it has shows under the new policy
     /// as well; the rest begins empty. Runs that still come with a policy the metric had before are merged under the
     /// new one. What the new policy does not keep, and is no source of what it keeps, is gone. A metric without data
-    /// gets its policy from its first run. Idempotent. [`StoreError::TooLarge`] for a metric whose policy changed more
-    /// often than can be kept apart.
-    async fn adopt(&self, adoption: &Adoption) -> Result<(), StoreError>;
+    /// gets its policy from its first run. Answers the last other policy that aggregates are still there of, if any:
+    /// the same when it is asked again, whoever brought the change. [`StoreError::TooLarge`] for a metric whose policy
+    /// changed more often than can be kept apart.
+    async fn adopt(&self, adoption: &Adoption) -> Result<Option<Arc<ArchivePolicy>>, StoreError>;
 
     /// Figures for status pages.
     async fn statistics(&self) -> Result<StoreStatistics, StoreError>;

@@ -378,9 +378,10 @@ impl Head {
         }
     }
 
-    /// The most former policies that a metric has.
-    pub(crate) fn most_formers(&self, metric: MetricId) -> usize {
-        self.metrics.get(metric).map_or(0, |state| state.formers().len())
+    /// The policies that a metric had before, oldest first.
+    pub(crate) fn former_policies(&self, metric: MetricId) -> Vec<Arc<ArchivePolicy>> {
+        let formers = self.metrics.get(metric).map(MetricState::formers).unwrap_or_default();
+        formers.iter().map(|former| Arc::clone(&former.policy)).collect()
     }
 
     /// Forgets ranges of metrics that no segment holds any buckets of.

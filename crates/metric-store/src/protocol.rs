@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nephos_model::{Granularity, MetricId, Timestamp};
-use nephos_timeseries::{Calendar, Resample};
+use nephos_timeseries::{ArchivePolicy, Calendar, Resample};
 
 use crate::bytes::{Malformed, Reader, put_bytes, put_signed, put_unsigned};
 use crate::contract::{
@@ -92,6 +92,23 @@ impl Message for Adoption {
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         Ok(Self { metric: reader.metric()?, policy: Arc::new(read_policy(reader)?) })
+    }
+}
+
+impl Message for Option<Arc<ArchivePolicy>> {
+    fn put(&self, buf: &mut Vec<u8>) {
+        buf.push(u8::from(self.is_some()));
+        if let Some(policy) = self {
+            put_policy(buf, policy);
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        match reader.u8()? {
+            0 => Ok(None),
+            1 => Ok(Some(Arc::new(read_policy(reader)?))),
+            _ => Err(Malformed("neither a policy nor none")),
+        }
     }
 }
 

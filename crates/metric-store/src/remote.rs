@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use nephos_model::MetricId;
 use nephos_observe::Backoff;
+use nephos_timeseries::ArchivePolicy;
 use reqwest::StatusCode;
 use reqwest::header::CONTENT_TYPE;
 use secrecy::{ExposeSecret, SecretString};
@@ -333,7 +334,7 @@ impl MetricStore for RemoteStore {
         Ok(())
     }
 
-    async fn adopt(&self, adoption: &Adoption) -> Result<(), StoreError> {
+    async fn adopt(&self, adoption: &Adoption) -> Result<Option<Arc<ArchivePolicy>>, StoreError> {
         counted("adopt", self.call(self.shard(adoption.metric), "adopt", adoption).await)
     }
 

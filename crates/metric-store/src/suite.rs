@@ -21,8 +21,9 @@ use crate::compute::{Computation, Computed, Filling, Refusal, Work};
 use crate::contract::{AppendReport, MetricStore, Run, SeriesRequest};
 
 pub use changes::{
-    an_erased_range_is_gone_in_whole_buckets, another_policy_shows_what_the_stored_aggregates_give,
-    measures_that_follow_an_erasure_are_taken_as_ever, retention_does_not_go_back_with_what_is_erased,
+    a_bucket_in_which_policies_change_twice_is_whole, an_erased_range_is_gone_in_whole_buckets,
+    another_policy_shows_what_the_stored_aggregates_give, measures_that_follow_an_erasure_are_taken_as_ever,
+    retention_does_not_go_back_with_what_is_erased,
 };
 
 /// A store under test.
@@ -59,6 +60,7 @@ macro_rules! contract_suite {
             measures_that_follow_an_erasure_are_taken_as_ever
             retention_does_not_go_back_with_what_is_erased
             another_policy_shows_what_the_stored_aggregates_give
+            a_bucket_in_which_policies_change_twice_is_whole
             unknown_metrics_and_methods_give_empty_series
             answers_keep_the_order_of_requests
             resampling_regroups_the_stored_series

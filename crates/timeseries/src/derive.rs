@@ -32,18 +32,22 @@ impl Derivation {
     /// How a policy's aggregates give this one, if they do: unchanged if it keeps it, else from the widest granularity
     /// that the wanted one is a multiple of; among these, from the one that is kept longest.
     pub fn of(policy: &ArchivePolicy, width: Granularity, method: AggregationMethod) -> Option<Self> {
+        Self::ways(policy, width, method).into_iter().next()
+    }
+
+    /// The same with every granularity that gives it, the best first.
+    pub fn ways(policy: &ArchivePolicy, width: Granularity, method: AggregationMethod) -> Vec<Self> {
         let AggregationMethod { rate, stat } = method;
         let has = |stat| policy.methods.contains(&AggregationMethod { rate, stat });
-        if policy.item(width).is_some() && has(stat) {
-            return Some(Self { source: width, rate, way: Way::One(stat) });
-        }
+        let kept = policy.item(width).is_some() && has(stat);
+        let kept = kept.then_some(Self { source: width, rate, way: Way::One(stat) });
         let way = match stat {
             Stat::Sum | Stat::Count | Stat::Min | Stat::Max | Stat::First | Stat::Last if has(stat) => {
                 Way::One(stat)
             }
             Stat::Mean if has(Stat::Sum) && has(Stat::Count) => Way::Sums,
             Stat::Mean if has(Stat::Mean) && has(Stat::Count) => Way::Means,
-            _ => return None,
+            _ => return kept.into_iter().collect(),
         };
         let divides = |narrow: Granularity| width.as_nanos() % narrow.as_nanos() == 0;
         let sources = policy.definition.iter().filter(|item| divides(item.granularity));
@@ -51,8 +55,11 @@ impl Derivation {
             points
                 .map_or(u128::MAX, |points| u128::from(points) * u128::from(width.as_nanos().unsigned_abs()))
         };
-        let best = sources.max_by_key(|item| (reach(item.points, item.granularity), item.granularity))?;
-        Some(Self { source: best.granularity, rate, way })
+        let mut sources: Vec<_> =
+            sources.map(|item| (reach(item.points, item.granularity), item.granularity)).collect();
+        sources.sort_unstable();
+        let made = sources.into_iter().rev().map(|(_, source)| Self { source, rate, way });
+        kept.into_iter().chain(made).collect()
     }
 
     /// The methods whose points it needs.

@@ -3,9 +3,15 @@
 //! A scenario is a file below `testdata`: a list of steps. A step sends `method path` as `user` (none: without
 //! credentials) with `headers_sent` and `body` (JSON, or text sent as it is), where `alone` is set to the alarm API's
 //! own listener, and checks `status`, `headers`, `json` (pointer to value; the empty pointer is the whole), `count`
-//! (items by pointer), `text` (parts of the body), `present` and `absent` (headers). `save` keeps values by pointer, or
-//! by `header:name`, for `{name}` in later steps. `at_once` asks for an answer within a second.
+//! (items by pointer), `ascending` (a pointer into the items of a list, which are in its order), `text` (parts of the
+//! body), `present` and `absent` (headers). `save` keeps values by pointer, or by `header:name`, for `{name}` in later
+//! steps. `at_once` asks for an answer within a second.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "scenarios/interrupted.rs"]
+mod interrupted;
+#[path = "scenarios/server.rs"]
+mod server;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,103 +19,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nephos_api::http::cors::Cors;
-use nephos_api::{ApiOptions, ApiParts, housekeeping};
+use nephos_api::housekeeping;
 use nephos_identity::{Basic, Identity, NoAuth};
-use nephos_index::{Defaults, SqlIndex};
-use nephos_metric_store::{LocalStore, MetricStore, StoreOptions};
-use nephos_model::{ManualClock, Timestamp};
-use nephos_observe::{Health, Metrics, Shutdown};
-use nephos_sql::Db;
-use nephos_sql::migrations::{INDEX, migrate};
+use nephos_metric_store::MetricStore;
 use serde_json::{Map, Value};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
-struct Server {
-    address: SocketAddr,
-    aodh: SocketAddr,
-    clock: Arc<ManualClock>,
-    index: Arc<SqlIndex>,
-    store: Arc<LocalStore>,
-    shutdown: Shutdown,
-    _folder: tempfile::TempDir,
-}
-
-impl Server {
-    async fn start(identity: Arc<dyn Identity>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_500_000_000)));
-        let db =
-            Db::connect(&format!("sqlite:{}", folder.path().join("index.sqlite").display())).await.unwrap();
-        migrate(&db, &[&INDEX]).await.unwrap();
-        let index = Arc::new(SqlIndex::open(db, Arc::clone(&clock) as _).await.unwrap());
-        index.ensure_defaults(&Defaults::default()).await.unwrap();
-        let store = LocalStore::open(StoreOptions {
-            min_free: 0,
-            ..StoreOptions::new(folder.path().join("store"), Arc::clone(&clock) as _)
-        })
-        .unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let alone = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let aodh = alone.local_addr().unwrap();
-        let cors =
-            Cors { allowed_origins: vec!["http://foobar.com".to_owned()], allowed_headers: Vec::new() };
-        let parts = ApiParts {
-            listener,
-            tls: None,
-            aodh: Some(alone),
-            statsd: None,
-            index: Arc::clone(&index) as _,
-            store: Arc::clone(&store) as _,
-            identity,
-            clock: Arc::clone(&clock) as _,
-            health: Health::default(),
-            metrics: Metrics::install(),
-            options: ApiOptions {
-                max_limit: 3,
-                max_body: 4_096,
-                drain_timeout: Duration::from_secs(1),
-                cors,
-                ..ApiOptions::default()
-            },
-        };
-        let shutdown = Shutdown::default();
-        let stop = shutdown.clone();
-        shutdown.spawn(async move { nephos_api::run(parts, stop).await.unwrap() });
-        Self { address, aodh, clock, index, store, shutdown, _folder: folder }
-    }
-
-    async fn stop(self) {
-        self.shutdown.trigger();
-        self.shutdown.drained().await;
-        self.store.close().await;
-    }
-}
-
-struct Answer {
-    status: u16,
-    headers: BTreeMap<String, String>,
-    body: String,
-}
-
-async fn send(address: SocketAddr, head: &str, body: &[u8]) -> Answer {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("{head}connection: close\r\ncontent-length: {}\r\n\r\n", body.len());
-    stream.write_all(request.as_bytes()).await.unwrap();
-    // The server may have answered, and gone, before it read all.
-    let _sent = stream.write_all(body).await;
-    let mut answer = Vec::new();
-    let _read = stream.read_to_end(&mut answer).await;
-    let answer = String::from_utf8(answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
-    let mut lines = head.lines();
-    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-    let headers = lines.map(|line| line.split_once(": ").unwrap());
-    let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
-    Answer { status, headers, body: body.to_owned() }
-}
+use server::{Answer, Server, send};
 
 /// What is refused, or cheap, is answered within this.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -138,6 +53,7 @@ fn filled(value: &Value, saved: &BTreeMap<String, String>) -> Value {
     }
 }
 
+/// First line, headers and body of a step.
 fn request(step: &Map<String, Value>, address: SocketAddr) -> (String, Vec<u8>) {
     let text = |key: &str| step.get(key).and_then(Value::as_str);
     let mut headers: BTreeMap<String, String> = BTreeMap::from([("host".to_owned(), address.to_string())]);
@@ -195,6 +111,11 @@ fn check(label: &str, step: &Map<String, Value>, answer: &Answer, json: &Value) 
             count.as_u64().and_then(|count| usize::try_from(count).ok()),
             "{label}: {pointer} of {body}"
         );
+    }
+    if let Some(pointer) = step.get("ascending").and_then(Value::as_str) {
+        let keys =
+            json.as_array().expect(label).iter().map(|item| item.pointer(pointer).and_then(Value::as_str));
+        assert!(keys.is_sorted(), "{label}: {pointer} of {body}");
     }
     for part in step.get("text").and_then(Value::as_array).into_iter().flatten() {
         assert!(body.contains(part.as_str().unwrap()), "{label}: {part} in {body}");

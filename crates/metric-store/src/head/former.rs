@@ -19,7 +19,7 @@ pub(crate) struct Former {
     pub(crate) policy: Arc<ArchivePolicy>,
     /// The metric's window when it got the next one: later buckets are aggregated under that.
     pub(crate) until: Timestamp,
-    /// Until when its aggregates go on: the end of the widest bucket of the next policy that holds `until`.
+    /// Until when its aggregates go on: the end of the widest bucket of a following policy that holds `until`.
     pub(crate) lasting: Timestamp,
 }
 
@@ -30,6 +30,15 @@ pub(crate) fn ceil(time: Timestamp, width: Granularity) -> Timestamp {
 }
 
 impl Former {
+    /// Has it go on for a policy that follows: to the end of the widest of the buckets holding `until` that only that
+    /// one has.
+    fn go_on_for(&mut self, next: &ArchivePolicy) {
+        let new = next.definition.iter().map(|item| item.granularity);
+        let ends =
+            new.filter(|width| self.policy.item(*width).is_none()).map(|width| ceil(self.until, width));
+        self.lasting = ends.fold(self.lasting, Timestamp::max);
+    }
+
     /// Where buckets of a width begin to be those of the next policy.
     pub(crate) fn end(&self, width: Granularity) -> Timestamp {
         // Measures before `until` may be gone: only if it aggregated them itself it knows the bucket that holds it.
@@ -37,7 +46,7 @@ impl Former {
     }
 
     /// Up to where all that buckets of a width are derived from was aggregated: not the one that holds `until`, if it is
-    /// wider than the next policy's widest.
+    /// wider than any that the policy went on for.
     pub(crate) fn derivable_until(&self, width: Granularity) -> Timestamp {
         let end = self.end(width);
         if end > self.lasting { self.lasting.floor(width) } else { end }
@@ -103,10 +112,15 @@ impl MetricState {
         let former = std::mem::replace(&mut self.policy, Arc::clone(policy));
         let until = self.window;
         if until > Timestamp::MIN && !alike(&former, policy) {
-            let new = policy.definition.iter().map(|item| item.granularity);
-            let new = new.filter(|width| former.item(*width).is_none());
-            let lasting = new.map(|width| ceil(until, width)).max().unwrap_or(until);
-            self.past.get_or_insert_default().former.push(Former { policy: former, until, lasting });
+            let formers = &mut self.past.get_or_insert_default().former;
+            // Those that still go on since an earlier change may know more of a wide bucket than the last one.
+            formers
+                .iter_mut()
+                .filter(|earlier| earlier.lasting > until)
+                .for_each(|earlier| earlier.go_on_for(policy));
+            let mut former = Former { policy: former, until, lasting: until };
+            former.go_on_for(policy);
+            formers.push(former);
         }
         self.move_window();
     }

@@ -21,20 +21,31 @@ impl Reading<'_> {
         let width = part.item.granularity;
         let mut begin = Timestamp::MIN;
         for (at, former) in part.formers.iter().enumerate() {
-            let end = former.end(width).max(begin);
-            let start = part.from.max(begin);
-            begin = end;
+            let start = begin;
+            let last = former.until.floor(width);
+            begin = begin.max(last);
             let derivable = former.derivable_until(width);
             let stop = part.stop.map_or(derivable, |stop| ceil(stop, width).min(derivable));
-            let Some(way) = Derivation::of(&former.policy, width, self.request.method) else { continue };
-            let needs = way.needs();
             // Only buckets of which every part is known.
             let before = part.formers.get(..at).unwrap_or_default();
-            let known = known_from(before, way.source, &needs).max(part.let_go(way.source));
-            let range = start.max(ceil(known, width))..stop;
+            let known = |way: &Derivation| {
+                let known = known_from(before, way.source, &way.needs()).max(part.let_go(way.source));
+                start.max(ceil(known, width))
+            };
+            let ways = Derivation::ways(&former.policy, width, self.request.method);
+            let Some((start, way)) = ways.iter().map(|way| (known(way), way)).min_by_key(|(start, _)| *start)
+            else {
+                continue;
+            };
+            if start <= last {
+                // The bucket in which its time ended is known to it as a whole, or else to a later one.
+                begin = begin.max(derivable);
+            }
+            let range = part.from.max(start)..stop;
             if range.is_empty() {
                 continue;
             }
+            let needs = way.needs();
             let sources = needs.iter().map(|need| self.source(part, way.source, *need, &range, memory));
             let sources = sources.collect::<Result<Vec<_>, _>>()?;
             let (mut starts, mut made) = way.points(width, &sources);

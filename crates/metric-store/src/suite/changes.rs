@@ -87,12 +87,13 @@ pub async fn retention_does_not_go_back_with_what_is_erased(subject: &mut dyn Su
     assert_eq!(read(subject, request(metric, &policy, "sum", MINUTE)).await, [(10 * MINUTE, 2.0)]);
 }
 
+fn named(name: &str, items: &[(i64, Option<u64>)], methods: &[&str]) -> Arc<ArchivePolicy> {
+    let policy = policy(0, items, methods);
+    Arc::new(ArchivePolicy { name: name.to_owned(), ..policy.as_ref().clone() })
+}
+
 /// As if the metric had had it ever, where sums, counts and extremes suffice; from now on where they don't.
 pub async fn another_policy_shows_what_the_stored_aggregates_give(subject: &mut dyn Subject) {
-    let named = |name: &str, items: &[(i64, Option<u64>)], methods: &[&str]| {
-        let policy = policy(0, items, methods);
-        Arc::new(ArchivePolicy { name: name.to_owned(), ..policy.as_ref().clone() })
-    };
     let before = named("before", &[(MINUTE, None)], &["sum", "count", "max", "95pct"]);
     let after = named("after", &[(MINUTE, None), (HOUR, None)], &["mean", "max", "median"]);
     let measures: Vec<(i64, f64)> =
@@ -106,7 +107,7 @@ pub async fn another_policy_shows_what_the_stored_aggregates_give(subject: &mut 
     for round in 0..4 {
         match round {
             // The same twice is one.
-            0 | 1 => subject.store().adopt(&adoption).await.unwrap(),
+            0 | 1 => assert_eq!(subject.store().adopt(&adoption).await.unwrap().as_ref(), Some(&before)),
             // Whoever has not heard of the change: his measures are welcome.
             2 => drop(append(subject, changed, &before, rest).await),
             _ => {}
@@ -131,7 +132,8 @@ pub async fn another_policy_shows_what_the_stored_aggregates_give(subject: &mut 
         subject.reopen().await;
     }
     // And back again: what it had then is still there, sums of the time between are not.
-    subject.store().adopt(&Adoption { metric: changed, policy: Arc::clone(&before) }).await.unwrap();
+    let back = Adoption { metric: changed, policy: Arc::clone(&before) };
+    assert_eq!(subject.store().adopt(&back).await.unwrap(), Some(after));
     let sums = read(subject, request(changed, &before, "sum", MINUTE)).await;
     let starts: Vec<i64> = sums.iter().map(|(start, _)| *start).collect();
     // The last hour took measures still.
@@ -139,5 +141,38 @@ pub async fn another_policy_shows_what_the_stored_aggregates_give(subject: &mut 
     assert_eq!(starts, expected);
     assert_eq!(read(subject, request(changed, &before, "max", MINUTE)).await.len(), 300);
     let stranger = Adoption { metric: MetricId::random(), policy: before };
-    subject.store().adopt(&stranger).await.unwrap();
+    assert_eq!(subject.store().adopt(&stranger).await.unwrap(), None);
+}
+
+/// Whether the policy in between, or the first one, knows what the bucket is made of.
+pub async fn a_bucket_in_which_policies_change_twice_is_whole(subject: &mut dyn Subject) {
+    const DAY: i64 = 24 * HOUR;
+    let first = named("first", &[(MINUTE, None)], &["sum", "count"]);
+    let wider = named("wider", &[(MINUTE, None), (HOUR, None)], &["sum", "count"]);
+    let coarse = named("coarse", &[(5 * MINUTE, None)], &["sum", "count"]);
+    let last = named("last", &[(MINUTE, None), (DAY, None)], &["sum"]);
+    let measures: Vec<(i64, f64)> = (0..1_600).map(|minute| (minute * MINUTE, minute as f64)).collect();
+    for (between, one, other) in [
+        // While the hour of the first change goes on, and long after it.
+        (&wider, 30, 40),
+        (&wider, 30, 300),
+        // What is in between knows nothing of the time before; the first one has not ended.
+        (&coarse, 30, 30),
+    ] {
+        let metric = MetricId::random();
+        append(subject, metric, &first, &measures[..one]).await;
+        subject.store().adopt(&Adoption { metric, policy: Arc::clone(between) }).await.unwrap();
+        append(subject, metric, between, &measures[one..other]).await;
+        subject.compact().await;
+        subject.store().adopt(&Adoption { metric, policy: Arc::clone(&last) }).await.unwrap();
+        append(subject, metric, &last, &measures[other..]).await;
+        let day: f64 = measures[..1_440].iter().map(|(_, value)| value).sum();
+        let rest: f64 = measures[1_440..].iter().map(|(_, value)| value).sum();
+        for _ in 0..2 {
+            let shown = read(subject, request(metric, &last, "sum", DAY)).await;
+            assert_eq!(shown, [(0, day), (DAY, rest)], "{} from {one} to {other}", between.name);
+            subject.compact().await;
+            subject.reopen().await;
+        }
+    }
 }

@@ -9,8 +9,9 @@ use nephos_identity::Caller;
 use nephos_identity::policy::metrics as policy;
 use nephos_model::{Granularity, Metric};
 use nephos_timeseries::derivations;
-use nephos_wire::gnocchi::Field;
+use nephos_wire::gnocchi::{Field, Invalid};
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::GnocchiRoutes;
@@ -68,6 +69,14 @@ pub(super) fn add(routes: GnocchiRoutes) -> GnocchiRoutes {
     )
 }
 
+/// Reads a change: the name of the policy.
+pub fn read(body: &Value) -> Result<String, Invalid> {
+    let root = Field::root(body);
+    let body = root.object()?;
+    body.only(&["archive_policy_name"])?;
+    Ok(body.require("archive_policy_name")?.text()?.to_owned())
+}
+
 async fn adopt(
     state: &ApiState,
     caller: &Caller,
@@ -75,11 +84,7 @@ async fn adopt(
     payload: &Payload,
 ) -> Result<Response, Failure> {
     metrics::demand_on(state, policy::DELETE_METRIC, caller, metric).await?;
-    let body = payload.json().await?;
-    let root = Field::root(&body);
-    let body = root.object()?;
-    body.only(&["archive_policy_name"])?;
-    let name = body.require("archive_policy_name")?.text()?.to_owned();
+    let name = read(&payload.json().await?)?;
     let PolicyChanged { metric, before, after } = metrics::change_policy(state, metric, &name).await?;
     let (mut filled, mut empty) = (BTreeMap::new(), BTreeMap::new());
     for (width, method, way) in derivations(&before, &after) {

@@ -199,23 +199,23 @@ pub async fn delete(state: &ApiState, metric: &Metric) -> Result<(), Problem> {
 pub struct PolicyChanged {
     /// The metric as it is now.
     pub metric: Metric,
-    /// The policy it had.
+    /// The policy of which what is stored is, apart from the present one; that one if there is no other.
     pub before: Arc<ArchivePolicy>,
     /// The policy it has.
     pub after: Arc<ArchivePolicy>,
 }
 
 /// Gives a metric another policy. The index comes first: should the store not hear of it now, then by the next measures
-/// or when the same is asked again.
+/// or when the same is asked again. What there was before only the store knows, so that who asks again learns the same.
 pub async fn change_policy(state: &ApiState, metric: &Metric, name: &str) -> Result<PolicyChanged, Problem> {
     let missing = || Problem::Bad(format!("Archive policy {name} does not exist"));
     let after = state.index.archive_policy(name).await?.ok_or_else(missing)?;
-    let before = policy_of(state, metric).await?;
     state.index.change_metric_policy(metric.id, name).await.map_err(|error| match error {
         IndexError::NotFound { what: "archive policy", .. } => missing(),
         other => other.into(),
     })?;
-    state.store.adopt(&Adoption { metric: metric.id, policy: Arc::clone(&after) }).await?;
+    let before = state.store.adopt(&Adoption { metric: metric.id, policy: Arc::clone(&after) }).await?;
+    let before = before.unwrap_or_else(|| Arc::clone(&after));
     let metric = Metric { archive_policy_name: name.to_owned(), ..metric.clone() };
     Ok(PolicyChanged { metric, before, after })
 }

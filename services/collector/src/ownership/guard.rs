@@ -10,6 +10,7 @@ use nephos_metric_store::{
     SeriesRequest, StoreError, StoreStatistics, shard_of,
 };
 use nephos_model::MetricId;
+use nephos_timeseries::ArchivePolicy;
 
 use super::Shares;
 
@@ -61,7 +62,7 @@ impl MetricStore for Guarded {
         self.store.erase(erase).await
     }
 
-    async fn adopt(&self, adoption: &Adoption) -> Result<(), StoreError> {
+    async fn adopt(&self, adoption: &Adoption) -> Result<Option<Arc<ArchivePolicy>>, StoreError> {
         self.check(std::iter::once(adoption.metric))?;
         self.store.adopt(adoption).await
     }
@@ -123,7 +124,7 @@ impl MetricStore for Routed {
         self.whole().erase(erase).await
     }
 
-    async fn adopt(&self, adoption: &Adoption) -> Result<(), StoreError> {
+    async fn adopt(&self, adoption: &Adoption) -> Result<Option<Arc<ArchivePolicy>>, StoreError> {
         self.whole().adopt(adoption).await
     }
 

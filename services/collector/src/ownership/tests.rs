@@ -211,7 +211,7 @@ impl MetricStore for Direct {
         unreachable!()
     }
 
-    async fn adopt(&self, _adoption: &Adoption) -> Result<(), StoreError> {
+    async fn adopt(&self, _adoption: &Adoption) -> Result<Option<Arc<ArchivePolicy>>, StoreError> {
         unreachable!()
     }
 

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 
 use nephos_lang::operations::{Operation, Reference};
-use nephos_timeseries::Fill;
+use nephos_timeseries::{ArchivePolicy, Fill};
 
 use super::*;
 use crate::compute::{Computation, Computed, Filling, Refusal, Work};
@@ -50,7 +50,7 @@ impl MetricStore for Counting {
         self.store.erase(erase).await
     }
 
-    async fn adopt(&self, adoption: &Adoption) -> Result<(), StoreError> {
+    async fn adopt(&self, adoption: &Adoption) -> Result<Option<Arc<ArchivePolicy>>, StoreError> {
         self.store.adopt(adoption).await
     }
 

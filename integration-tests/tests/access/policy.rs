@@ -1,5 +1,7 @@
 //! The policy file.
 
+use std::time::Duration;
+
 use nephos_integration_tests::wait_for;
 use serde_json::json;
 
@@ -40,6 +42,41 @@ async fn rules_of_a_policy_file_hold_and_are_reloaded() {
     })
     .await;
     caller("member").post("/v1/metric", &metric).await.expect(201);
+}
+
+#[tokio::test]
+async fn alarms_read_what_the_rules_of_the_operator_let_their_owners_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.yaml");
+    std::fs::write(&path, "get measures: \"rule:admin_or_creator\"\n").unwrap();
+    let file = path.display().to_string();
+    let settings = [("NEPHOS__API__POLICY_FILE", file.as_str()), ("NEPHOS__EVALUATOR__INTERVAL", "1s")];
+    let world = World::start_in(folder, &settings).await;
+    let metrics = json!({"load": {"archive_policy_name": "low"}});
+    let resource = json!({"id": "web", "project_id": "other", "metrics": metrics});
+    let resource = world.api().post("/v1/resource/generic", &resource).await.expect(201).json();
+    let rule = json!({"metric": "load", "resource_id": resource["id"], "resource_type": "generic", "threshold": 1,
+        "aggregation_method": "mean", "granularity": 300});
+    let alarm =
+        json!({"name": "a", "type": "gnocchi_resources_threshold", "gnocchi_resources_threshold_rule": rule});
+    let owner = world.api().as_user("other");
+    let alarm = owner.post("/v2/alarms", &alarm).await.expect(201).json()["alarm_id"].clone();
+    let alarm = format!("/v2/alarms/{}", alarm.as_str().unwrap());
+    // The metric has no points. Whether its resource is said not to be there, or its points, tells the rules.
+    let told = async |expected: &str| {
+        wait_for("the alarm is evaluated", PATIENCE, || async {
+            let set = owner.send("PUT", &format!("{alarm}/state"), Some(&json!("ok"))).await;
+            set.expect(200);
+            tokio::time::sleep(Duration::from_millis(2_500)).await;
+            let reason = owner.get(&alarm).await.expect(200).json()["state_reason"].to_string();
+            if reason.contains(expected) { Ok(()) } else { Err(reason) }
+        })
+        .await;
+    };
+    told("does not exists").await;
+    std::fs::write(&path, "get measures: \"role:reader and rule:metric_owner\"\n").unwrap();
+    world.nephos.signal("HUP");
+    told("No datapoint for granularity 300").await;
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! One evaluation of one alarm: read the window, judge, commit.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use nephos_identity::{Caller, Target, allows, policy};
@@ -134,7 +135,7 @@ async fn find_metric(
     rule: &ResourcesThreshold,
 ) -> Result<Metric, String> {
     let failed = |error: IndexError| format!("alarm statistics retrieval failed: {error}");
-    let owner = owner_of(alarm);
+    let owner = Caller { rules: Arc::clone(&parts.rules.borrow()), ..owner_of(alarm) };
     let no_resource = || format!("resource {} does not exists", rule.resource_id);
     let Some(resource) = find_resource(parts, &owner, options, &rule.resource_id).await.map_err(failed)?
     else {
@@ -150,15 +151,17 @@ async fn find_metric(
         project_id: resource.project_id.as_deref(),
         user_id: None,
     };
-    if allows(policy::metrics::GET_METRIC, &owner, &target) { Ok(metric) } else { Err(no_resource()) }
+    if allows(policy::metrics::GET_MEASURES, &owner, &target) { Ok(metric) } else { Err(no_resource()) }
 }
 
-/// The caller that the alarm's owner would be on the metrics API. Of a user without Keystone, user and project are the
-/// same word (nephos.md §6); roles are not stored with an alarm, so only that administrator is known as one.
+/// The caller that the alarm's owner would be on the metrics API. Roles are not stored with an alarm: who could make it
+/// is `member` and `reader` of the project, and of users without Keystone, whose user and project are the same word,
+/// `admin` is the administrator (nephos.md §6).
 fn owner_of(alarm: &Alarm) -> Caller {
     let (user, project) = (alarm.user_id.clone(), alarm.project_id.clone());
     let basic = user.is_some() && (user == project || project.is_none());
-    let roles = if basic && user.as_deref() == Some("admin") { vec!["admin".to_owned()] } else { Vec::new() };
+    let admin = (basic && user.as_deref() == Some("admin")).then_some("admin");
+    let roles = admin.into_iter().chain(["member", "reader"]).map(str::to_owned).collect();
     let creator = match (&user, &project) {
         (Some(user), Some(project)) if !basic => Some(format!("{user}:{project}")),
         _ => user.clone(),
@@ -173,8 +176,10 @@ async fn find_resource(
     options: &EvaluatorOptions,
     text: &str,
 ) -> Result<Option<Resource>, IndexError> {
-    let creators =
-        [owner.creator.as_deref(), owner.user_id.as_deref(), Some(options.collector_creator.as_str())];
+    let own = |user: &String| format!("{user}:{}", owner.project_id.as_deref().unwrap_or_default());
+    let own = owner.user_id.as_ref().map(own);
+    let collector = Some(options.collector_creator.as_str());
+    let creators = [owner.creator.as_deref(), own.as_deref(), owner.user_id.as_deref(), collector];
     let mut tried = Vec::new();
     for creator in creators.into_iter().flatten() {
         let Ok(id) = nephos_wire::gnocchi::resource_id(text, Some(creator)) else { return Ok(None) };

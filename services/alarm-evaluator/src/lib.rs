@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use nephos_coordination::Membership;
+use nephos_identity::Rules;
 use nephos_index::Index;
 use nephos_metric_store::MetricStore;
 use nephos_model::Clock;
@@ -55,6 +56,8 @@ pub struct EvaluatorParts {
     pub health: Health,
     /// Options, which may change while running.
     pub options: watch::Receiver<Arc<EvaluatorOptions>>,
+    /// Who may do what: an alarm reads what its owner may read. May change while running.
+    pub rules: watch::Receiver<Arc<Rules>>,
 }
 
 /// Evaluates alarms until shutdown is asked for; an evaluation under way is finished.

@@ -147,6 +147,7 @@ impl Stages {
                         clock: Arc::clone(&base.clock),
                         health: base.health.clone(),
                         options: live.evaluator.subscribe(),
+                        rules: live.rules.subscribe(),
                     };
                     run.add(base, "alarm-evaluator", |until| async move {
                         nephos_alarm_evaluator::run(parts, until).await;

@@ -326,6 +326,9 @@ pub trait PolicyIndex: Send + Sync + Debug {
     async fn archive_policies(&self) -> Result<Vec<Arc<ArchivePolicy>>, IndexError>;
     /// One, if it exists. Cached for at most a second across processes.
     async fn archive_policy(&self, name: &str) -> Result<Option<Arc<ArchivePolicy>>, IndexError>;
+    /// The policy that a new metric gets: the named one, or that of the first rule that fits the metric's name.
+    /// `NotFound`, `NoPolicyMatch`.
+    async fn policy_for(&self, policy: Option<&str>, metric: &str) -> Result<Arc<ArchivePolicy>, IndexError>;
     /// Changes points, timespans and back window; `UnsupportedPolicyChange` if granularities differ.
     async fn update_archive_policy(
         &self,

@@ -40,6 +40,10 @@ impl PolicyIndex for SqlIndex {
         self.catalogue.find(|catalog| catalog.policy(name).cloned()).await
     }
 
+    async fn policy_for(&self, policy: Option<&str>, metric: &str) -> Result<Arc<ArchivePolicy>, IndexError> {
+        self.catalogue.policy_for(policy, Some(metric)).await
+    }
+
     async fn update_archive_policy(
         &self,
         name: &str,

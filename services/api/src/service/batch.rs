@@ -181,6 +181,11 @@ async fn create_absent(
         }
     }
     demand(Rule::CreateMetric, caller, &Target::default())?;
+    // If one has no policy, none is created.
+    for EnsureMetric { archive_policy_name, name, .. } in &wanted {
+        let policy = state.index.policy_for(archive_policy_name.as_deref(), name).await;
+        policy.map_err(Problem::in_body)?;
+    }
     let room = limits::reserve(state, caller, wanted.len() as u64, 0).await?;
     let now = state.clock.now();
     let ensured = state.index.ensure(caller.creator.as_deref(), &[], &wanted, now).await?;

@@ -13,6 +13,9 @@ const USER: HeaderName = HeaderName::from_static("x-user-id");
 pub(crate) const PROJECT: HeaderName = HeaderName::from_static("x-project-id");
 const ROLES: HeaderName = HeaderName::from_static("x-roles");
 
+/// Longest name of a user or a project, in characters: databases keep indexes of them.
+const LONGEST: usize = 255;
+
 /// `auth_mode = "basic"`: the user name of HTTP basic authentication, its password ignored. `X-User-Id`,
 /// `X-Project-Id` and `X-Roles` win where they are sent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,7 +27,10 @@ impl Identity for Basic {
         let mut sent = Sent::read(headers)?;
         let user = match (sent.user.take(), headers.get(AUTHORIZATION)) {
             (Some(user), _) => user,
-            (None, Some(value)) => basic(value.as_bytes()).ok_or(IdentityError::Unreadable)?.0,
+            (None, Some(value)) => {
+                let (name, _) = basic(value.as_bytes()).ok_or(IdentityError::Unreadable)?;
+                short(Some(name))?.ok_or(IdentityError::Missing)?
+            }
             (None, None) => return Err(IdentityError::Missing),
         };
         Ok(sent.by_name(user))
@@ -61,7 +67,7 @@ impl Identity for RemoteUser {
         if !self.proxies.trust(peer) {
             return Err(IdentityError::Untrusted);
         }
-        let user = text(headers, &self.header)?.ok_or(IdentityError::Missing)?;
+        let user = short(text(headers, &self.header)?)?.ok_or(IdentityError::Missing)?;
         Ok(Sent::read(headers)?.by_name(user))
     }
 }
@@ -113,7 +119,8 @@ impl Sent {
     fn read(headers: &HeaderMap) -> Result<Self, IdentityError> {
         let roles = text(headers, &ROLES)?;
         let split = |roles: String| roles.split(',').map(|role| role.trim().to_owned()).collect();
-        Ok(Self { user: text(headers, &USER)?, project: text(headers, &PROJECT)?, roles: roles.map(split) })
+        let name = |header| short(text(headers, header)?);
+        Ok(Self { user: name(&USER)?, project: name(&PROJECT)?, roles: roles.map(split) })
     }
 
     /// The caller of this name: in a project of that name and without special roles unless more was sent.
@@ -130,6 +137,12 @@ impl Sent {
         let project_id = Some(self.project.unwrap_or_else(|| user.clone()));
         Caller { user_id: Some(user), project_id, roles, creator: Some(creator), ..Caller::default() }
     }
+}
+
+/// A name that can be kept.
+fn short(name: Option<String>) -> Result<Option<String>, IdentityError> {
+    let is_long = name.as_ref().is_some_and(|name| name.chars().count() > LONGEST);
+    if is_long { Err(IdentityError::Unreadable) } else { Ok(name) }
 }
 
 pub(crate) fn text(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, IdentityError> {

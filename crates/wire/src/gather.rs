@@ -15,6 +15,9 @@ use sha2::{Digest, Sha256};
 use crate::gnocchi::id::MAX_CHARACTERS;
 use crate::gnocchi::scan::Columns;
 
+/// Longest name of a metric, in bytes: databases keep indexes of them.
+pub const MAX_METRIC_NAME: usize = 1_024;
+
 /// What a point, a metric and a resource take besides their texts, in bytes.
 const POINT: usize = 24;
 const METRIC: usize = 96;

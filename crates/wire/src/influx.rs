@@ -13,11 +13,8 @@ use std::borrow::Cow;
 
 use nephos_model::Timestamp;
 
-use crate::gather::{Full, Gathered, Gatherer, id_text};
+use crate::gather::{Full, Gathered, Gatherer, MAX_METRIC_NAME, id_text};
 use line::Line;
-
-/// Longest name of a metric, in bytes.
-const MAX_NAME: usize = 1_024;
 
 /// What timestamps count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -129,7 +126,7 @@ fn place<'a>(line: &mut Line<'a>, options: &Options) -> Result<Option<(Cow<'a, s
             Timestamp::from_nanos(nanos.ok_or(LineFault::Timestamp)?)
         }
     };
-    if line.name_length().saturating_add(longest) > MAX_NAME {
+    if line.name_length().saturating_add(longest) > MAX_METRIC_NAME {
         return Err(LineFault::LongName);
     }
     Ok(Some((resource, timestamp)))

@@ -9,10 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use nephos_model::Timestamp;
 
-use crate::gather::without_slash;
-
-/// Longest name, in bytes.
-const MAX_NAME: usize = 1_024;
+use crate::gather::{MAX_METRIC_NAME, without_slash};
 
 /// Different values of all sets between two flushes, for each metric that is kept.
 const SET_VALUES: usize = 64;
@@ -72,7 +69,7 @@ pub enum StatsdFault {
     #[error("the sample rate is not between 0 and 1, or not of a counter")]
     Rate,
     /// The name is too long.
-    #[error("the name is longer than {MAX_NAME} bytes")]
+    #[error("the name is longer than {MAX_METRIC_NAME} bytes")]
     LongName,
 }
 
@@ -90,7 +87,7 @@ pub fn parse(line: &[u8]) -> Result<Event<'_>, StatsdFault> {
     if name.is_empty() || value.contains(':') {
         return Err(StatsdFault::Shape);
     }
-    if name.len() > MAX_NAME {
+    if name.len() > MAX_METRIC_NAME {
         return Err(StatsdFault::LongName);
     }
     let what = match kind {

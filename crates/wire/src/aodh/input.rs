@@ -9,6 +9,11 @@ use serde_json::Value;
 use super::fields::{Fault, Fields};
 use super::{action, rule};
 
+/// Longest name of a user or a project, in characters.
+const MAX_OWNER: usize = 255;
+/// Most time constraints of an alarm: each is asked in each evaluation.
+const MAX_CONSTRAINTS: usize = 1_000;
+
 /// What an operator allows.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AlarmLimits {
@@ -110,8 +115,8 @@ impl AlarmInput {
             state: state.and_then(AlarmState::parse).unwrap_or(AlarmState::InsufficientData),
             time_constraints: read_constraints(&fields, check_constraint)?,
             evaluate_timestamp: fields.time("evaluate_timestamp")?,
-            user_id: fields.text("user_id")?.map(str::to_owned),
-            project_id: fields.text("project_id")?.map(str::to_owned),
+            user_id: owner(&fields, "user_id")?,
+            project_id: owner(&fields, "project_id")?,
         })
     }
 }
@@ -164,11 +169,24 @@ pub enum ConstraintFault {
     Timezone(String),
 }
 
+/// A user or project; databases keep indexes of them.
+fn owner(fields: &Fields<'_>, key: &str) -> Result<Option<String>, Fault> {
+    match fields.text(key)? {
+        Some(text) if text.chars().count() > MAX_OWNER => {
+            Err(Fault::field(key, text, &format!("should be at most {MAX_OWNER} characters")))
+        }
+        text => Ok(text.map(str::to_owned)),
+    }
+}
+
 fn read_constraints(
     fields: &Fields<'_>,
     check: &dyn Fn(&str, &str) -> Result<(), ConstraintFault>,
 ) -> Result<Vec<TimeConstraint>, Fault> {
     let Some(items) = fields.list("time_constraints")? else { return Ok(Vec::new()) };
+    if items.len() > MAX_CONSTRAINTS {
+        return Err(Fault::bad(format!("time_constraints count exceeds maximum value {MAX_CONSTRAINTS}")));
+    }
     let mut constraints: Vec<TimeConstraint> = Vec::with_capacity(items.len());
     for item in items {
         let known = ["name", "description", "start", "duration", "timezone"];

@@ -141,11 +141,6 @@ impl<'a> Field<'a> {
         Ok(text)
     }
 
-    /// As text or null.
-    pub fn text_or_null(&self) -> Result<Option<&'a str>, Invalid> {
-        if self.value.is_null() { Ok(None) } else { self.text().map(Some) }
-    }
-
     /// As true or false.
     pub fn boolean(&self) -> Result<bool, Invalid> {
         self.value.as_bool().ok_or_else(|| self.invalid("expected bool"))

@@ -6,7 +6,7 @@ use nephos_model::Timestamp;
 
 use super::Mapping;
 use super::protobuf::{Fields, ProtobufFault, Value, number};
-use crate::gather::{Full, Gatherer, id_text, without_slash};
+use crate::gather::{Full, Gatherer, MAX_METRIC_NAME, id_text, without_slash};
 
 /// The value by which a series says that it ended: a NaN that no computation gives.
 const STALE: u64 = 0x7ff0_0000_0000_0002;
@@ -29,6 +29,9 @@ pub enum SeriesFault {
     /// Without a name there is no metric.
     #[error("the label __name__ is missing")]
     NoName,
+    /// A longer one than a metric can have.
+    #[error("the label __name__ is longer than {MAX_METRIC_NAME} bytes")]
+    LongName,
     /// Labels are text.
     #[error("a label is no UTF-8, or has the character U+0000")]
     NoText,
@@ -219,6 +222,9 @@ impl<'a> Series<'a> {
         }
         let mut given = Given::default();
         let Some(name) = self.value_of("__name__") else { return Err(Stop::Series(SeriesFault::NoName)) };
+        if name.len() > MAX_METRIC_NAME {
+            return Err(Stop::Series(SeriesFault::LongName));
+        }
         let mut metric = None;
         for at in 0..self.samples.len() {
             let Some((millis, value)) = self.samples.get(at).copied() else { break };

@@ -141,11 +141,13 @@ fn what_cannot_be_taken_is_told_and_harms_no_other() {
         .bytes(1, Message::default().bytes(1, "__name__").bytes(2, [0xff]).0)
         .bytes(2, sample(1.0, 1))
         .0;
+    let long_name = one(&[("__name__", "x".repeat(1_025).as_str())], &[(1.0, 1)]);
     let early = one(&UP, &[(1.0, -1), (2.0, 2), (3.0, i64::MAX)]);
     let histogram = Message(one(&UP, &[])).bytes(4, [8, 1]).0;
     for (series, samples, histograms, fault, left) in [
         (no_name, 2, 0, SeriesFault::NoName, vec![]),
         (no_text, 1, 0, SeriesFault::NoText, vec![]),
+        (long_name, 1, 0, SeriesFault::LongName, vec![]),
         (early, 2, 0, SeriesFault::Timestamp(-1), vec!["j@h:9 up 2 2"]),
         (histogram, 0, 1, SeriesFault::Histogram, vec![]),
     ] {

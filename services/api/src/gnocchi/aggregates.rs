@@ -29,6 +29,9 @@ use answer::Measures;
 
 pub(super) const TAG: &str = "aggregates";
 
+/// Names and globs of one question: each is held against all metrics of what is found.
+const MAX_NAMES: usize = 256;
+
 /// What is computed; with `resource_type` and `search`, references are names or globs of metrics of what is found.
 #[derive(Debug, ToSchema)]
 #[allow(dead_code, reason = "describes a body; bodies are read with places for their errors")]
@@ -160,6 +163,9 @@ pub(super) async fn read_body(
         Value::String(text) => filters::from_text(text, caller, &["search"])?,
         document => filters::from_json(document, caller, &["search"])?,
     };
+    if operations.references().len() > MAX_NAMES {
+        return Err(body.at_key("operations", format!("more than {MAX_NAMES} names of metrics")).into());
+    }
     Ok((operations, Some(Scope { resource_type: resource_type.to_owned(), filter })))
 }
 

@@ -5,12 +5,19 @@ use std::collections::BTreeMap;
 use nephos_index::{PolicyRule, ResourceMetrics};
 use nephos_model::{Granularity, MetricId, ResourceId};
 use nephos_timeseries::{AggregationMethod, ItemSpec};
+use nephos_wire::gather::MAX_METRIC_NAME;
 use nephos_wire::gnocchi::{Field, Invalid, Object, parse_uuid, resource_id, timespan};
 use serde_json::Value;
 
 /// Longest unit of a metric, in characters.
 const MAX_UNIT: usize = 31;
+/// Longest name of anything but metrics, in characters: as in the original's database.
+pub(super) const MAX_NAME: usize = 255;
+/// Most granularities of a policy, and most entries of its list of methods.
+const MAX_GRANULARITIES: usize = 100;
+const MAX_METHODS: usize = 1_000;
 const SLASH: &str = "'/' is not supported in metric name";
+const LONG: &str = "length of value must be at most 1024";
 
 /// An archive policy to create.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,7 +65,7 @@ pub fn policy(body: &Value) -> Result<PolicySpec, Invalid> {
     };
     let back_window = body.get("back_window").map(|field| back_window(&field)).transpose()?.unwrap_or(0);
     let definition = body.get("definition").map(|field| definition(&field)).transpose()?;
-    let name = body.get("name").map(|field| field.text()).transpose()?;
+    let name = body.get("name").map(|field| field.text_of_length(0, MAX_NAME)).transpose()?;
     match (definition, name) {
         (Some(definition), Some(name)) => {
             Ok(PolicySpec { name: name.to_owned(), back_window, definition, methods })
@@ -82,8 +89,9 @@ fn missing(body: &Object<'_>, key: &str) -> Invalid {
 }
 
 fn methods(field: &Field<'_>) -> Result<Vec<String>, Invalid> {
-    field
-        .list()?
+    let entries = field.list()?;
+    at_most(field, entries.len(), MAX_METHODS)?;
+    entries
         .map(|entry| {
             let text = entry.value.as_str().unwrap_or_default();
             let name = text.strip_prefix(['-', '+']).unwrap_or(text);
@@ -103,7 +111,15 @@ fn definition(field: &Field<'_>) -> Result<Vec<ItemSpec>, Invalid> {
     if items.len() == 0 {
         return Err(field.invalid("length of value must be at least 1"));
     }
+    at_most(field, items.len(), MAX_GRANULARITIES)?;
     items.map(|item| item_spec(&item)).collect()
+}
+
+fn at_most(field: &Field<'_>, length: usize, most: usize) -> Result<(), Invalid> {
+    if length > most {
+        return Err(field.invalid(format!("length of value must be at most {most}")));
+    }
+    Ok(())
 }
 
 fn item_spec(item: &Field<'_>) -> Result<ItemSpec, Invalid> {
@@ -125,7 +141,7 @@ pub fn rule(body: &Value) -> Result<PolicyRule, Invalid> {
     let root = Field::root(body);
     let body = root.object()?;
     body.only(&["name", "metric_pattern", "archive_policy_name"])?;
-    let text = |key| body.require(key)?.text().map(str::to_owned);
+    let text = |key| body.require(key)?.text_of_length(0, MAX_NAME).map(str::to_owned);
     Ok(PolicyRule {
         archive_policy_name: text("archive_policy_name")?,
         metric_pattern: text("metric_pattern")?,
@@ -138,7 +154,7 @@ pub fn rule_name(body: &Value) -> Result<String, Invalid> {
     let root = Field::root(body);
     let body = root.object()?;
     body.only(&["name"])?;
-    body.require("name")?.text().map(str::to_owned)
+    body.require("name")?.text_of_length(0, MAX_NAME).map(str::to_owned)
 }
 
 /// Reads a metric; a resource id is converted for `creator`.
@@ -171,9 +187,7 @@ pub fn named_metrics(field: &Field<'_>) -> Result<BTreeMap<String, ResourceMetri
     let metrics = field.object()?;
     let mut named = BTreeMap::new();
     for (name, field) in metrics.entries() {
-        if name.contains('/') {
-            return Err(metrics.at_key(name, SLASH));
-        }
+        check_metric_name(name).map_err(|text| metrics.at_key(name, text))?;
         named.insert(name.to_owned(), resource_metric(&field)?);
     }
     Ok(named)
@@ -206,7 +220,11 @@ pub fn check_unit(unit: &str) -> Result<(), Invalid> {
 
 /// Checks a metric's name.
 pub fn check_metric_name(name: &str) -> Result<(), &'static str> {
-    if name.contains('/') { Err(SLASH) } else { Ok(()) }
+    match name {
+        _ if name.len() > MAX_METRIC_NAME => Err(LONG),
+        _ if name.contains('/') => Err(SLASH),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Erasing a range of time of a metric: what Gnocchi has no way to ask for.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
 use nephos_identity::Caller;
 use nephos_identity::policy::metrics as policy;
-use nephos_model::Metric;
+use nephos_model::{Metric, Timestamp};
 
 use super::GnocchiRoutes;
 use super::metrics::named;
@@ -37,6 +38,16 @@ pub(super) fn add(routes: GnocchiRoutes) -> GnocchiRoutes {
     )
 }
 
+/// Reads a range: its start, inclusive, and its end, exclusive.
+pub fn range(args: &Args, now: Timestamp) -> Result<Range<Timestamp>, Problem> {
+    let bound = |name: &'static str| {
+        let missing = || Problem::argument(name, "A range needs both start and stop");
+        args.timestamp(name, now)?.ok_or_else(missing)
+    };
+    let range = bound("start")?..bound("stop")?;
+    if range.is_empty() { Err(Problem::argument("stop", "Must be after start")) } else { Ok(range) }
+}
+
 async fn take_out(
     state: &ApiState,
     caller: &Caller,
@@ -44,16 +55,8 @@ async fn take_out(
     args: &Args,
 ) -> Result<Response, Failure> {
     metrics::demand_on(state, policy::DELETE_METRIC, caller, metric).await?;
-    let now = state.clock.now();
-    let bound = |name: &'static str| {
-        let missing = || Problem::argument(name, "A range needs both start and stop");
-        args.timestamp(name, now)?.ok_or_else(missing)
-    };
-    let (start, stop) = (bound("start")?, bound("stop")?);
-    if start >= stop {
-        return Err(Problem::argument("stop", "Must be after start").into());
-    }
-    measures::erase(state, metric.id, start, stop).await?;
+    let range = range(args, state.clock.now())?;
+    measures::erase(state, metric.id, range.start, range.end).await?;
     Ok(reply::no_content())
 }
 

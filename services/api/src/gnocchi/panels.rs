@@ -91,13 +91,20 @@ pub(super) fn add(routes: GnocchiRoutes) -> GnocchiRoutes {
     routes.post("/api/query", query, doc("queryPanels")).post("/api/v1/query", query, doc("queryPanelsV1"))
 }
 
-async fn query(
-    State(state): State<Arc<ApiState>>,
-    Who(caller): Who,
-    payload: Payload,
-) -> Result<Response, Failure> {
-    let body = payload.json().await?;
-    let root = Field::root(&body);
+/// One question, read.
+#[derive(Debug)]
+pub struct Panel {
+    asked: Asked,
+    /// The body that `/v1/aggregates` would get.
+    pub body: Value,
+}
+
+/// Questions by their names; one that cannot be read has a reason of its own.
+pub type Panels = Vec<(String, Result<Panel, Failure>)>;
+
+/// Reads named questions.
+pub fn read(body: &Value, now: Timestamp) -> Result<Panels, Failure> {
+    let root = Field::root(body);
     let body = root.object()?;
     body.only(&["queries", "start", "stop", "granularity"])?;
     let queries = body.require("queries")?;
@@ -106,19 +113,43 @@ async fn query(
         return Err(queries.invalid(format!("length of value must be at most {MAX_PANELS}")).into());
     }
     let shared = arguments(&body, &SHARED)?;
-    let now = state.clock.now();
+    let read = |panel: Field<'_>| read_one(panel.value, &shared, now);
+    Ok(panels.entries().map(|(name, panel)| (name.to_owned(), read(panel))).collect())
+}
+
+fn read_one(panel: &Value, shared: &[(String, String)], now: Timestamp) -> Result<Panel, Failure> {
+    // Errors tell places inside the question: its name stands before them anyway.
+    let root = Field::root(panel);
+    let panel = root.object()?;
+    panel.only(&[&BODY[..], &ARGUMENTS[..], &["metrics", "aggregation"]].concat())?;
+    let mut all = arguments(&panel, &ARGUMENTS)?;
+    let unsaid = shared.iter().filter(|(name, _)| panel.get(name).is_none());
+    all.extend(unsaid.cloned());
+    Ok(Panel { asked: Asked::read(&Args(all), now)?, body: Value::Object(question(&panel)?) })
+}
+
+async fn query(
+    State(state): State<Arc<ApiState>>,
+    Who(caller): Who,
+    payload: Payload,
+) -> Result<Response, Failure> {
+    let body = payload.json().await?;
     let mut out = b"{\"results\": {".to_vec();
     let mut room = MAX_POINTS;
-    for (number, (name, panel)) in panels.entries().enumerate() {
+    for (number, (name, panel)) in read(&body, state.clock.now())?.into_iter().enumerate() {
         // One after the other: so a request takes no more memory, and no more of the store, than any other.
-        let (kind, text) = match answer(&state, &caller, &panel, &shared, now, &mut room).await {
+        let answered = match panel {
+            Ok(panel) => answer(&state, &caller, panel, &mut room).await,
+            Err(failure) => Err(failure),
+        };
+        let (kind, text) = match answered {
             Ok(text) => ("result", text),
             Err(failure) => ("error", failure.inside()),
         };
         if number > 0 {
             out.extend_from_slice(b", ");
         }
-        out.extend(json::to_vec(name).map_err(|_| Failure::Internal)?);
+        out.extend(json::to_vec(&name).map_err(|_| Failure::Internal)?);
         out.extend_from_slice(format!(": {{\"{kind}\": ").as_bytes());
         out.extend(text);
         out.push(b'}');
@@ -131,21 +162,11 @@ async fn query(
 async fn answer(
     state: &ApiState,
     caller: &Caller,
-    panel: &Field<'_>,
-    shared: &[(String, String)],
-    now: Timestamp,
+    panel: Panel,
     room: &mut usize,
 ) -> Result<Vec<u8>, Failure> {
-    // Errors tell places inside the question: its name stands before them anyway.
-    let root = Field::root(panel.value);
-    let panel = root.object()?;
-    panel.only(&[&BODY[..], &ARGUMENTS[..], &["metrics", "aggregation"]].concat())?;
-    let mut all = arguments(&panel, &ARGUMENTS)?;
-    let unsaid = shared.iter().filter(|(name, _)| panel.get(name).is_none());
-    all.extend(unsaid.cloned());
-    let asked = Asked::read(&Args(all), now)?;
-    let (operations, scope) = read_body(state, caller, &Value::Object(question(&panel)?)).await?;
-    let (text, points) = answered(state, caller, asked, operations, scope).await?;
+    let (operations, scope) = read_body(state, caller, &panel.body).await?;
+    let (text, points) = answered(state, caller, panel.asked, operations, scope).await?;
     *room = room.checked_sub(points).ok_or_else(|| {
         Problem::Bad(format!("The answers of one request would have more than {MAX_POINTS} points"))
     })?;

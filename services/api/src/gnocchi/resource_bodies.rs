@@ -7,7 +7,7 @@ use nephos_model::{AttributeKind, AttributeType, ResourceId, ResourceType, Resou
 use nephos_wire::gnocchi::{Field, Invalid, Object, parse_uuid, time};
 use serde_json::Value;
 
-use super::bodies::{id, named_metrics};
+use super::bodies::{self, id, named_metrics};
 use crate::service::Problem;
 
 const COMMON: [&str; 5] = ["started_at", "ended_at", "user_id", "project_id", "metrics"];
@@ -97,8 +97,11 @@ fn only_known(body: &Object<'_>, resource_type: &ResourceType, more: &[&str]) ->
 fn fields(body: &Object<'_>, resource_type: &ResourceType, now: Timestamp) -> Result<ResourceSpec, Invalid> {
     let date = |key| body.get(key).map(|field| datetime(&field, now)).transpose();
     let owner = |key| {
-        let text = body.get(key).map(|field| field.text_or_null().map(|text| text.map(str::to_owned)));
-        text.transpose()
+        let text = |field: Field<'_>| match field.value {
+            Value::Null => Ok(None),
+            _ => field.text_of_length(0, bodies::MAX_NAME).map(|text| Some(text.to_owned())),
+        };
+        body.get(key).map(text).transpose()
     };
     let mut attributes = BTreeMap::new();
     for (name, attribute) in &resource_type.attributes {
@@ -159,7 +162,7 @@ pub fn new_type(body: &Value) -> Result<ResourceType, Problem> {
             attributes.insert(name.to_owned(), attribute(&field, &[])?);
         }
     }
-    let name = body.require("name")?.text()?.to_owned();
+    let name = body.require("name")?.text_of_length(0, bodies::MAX_NAME)?.to_owned();
     for (name, attribute) in &attributes {
         check_attribute(name, attribute)?;
     }

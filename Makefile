@@ -79,7 +79,7 @@ compare: ## Run Nephos (make build), Gnocchi, VictoriaMetrics, Prometheus and In
 compare-api: ## Measure what requests of Gnocchi's API cost Nephos (make build) and Gnocchi; COMPARE_ARGS=--quick
 	@TOOLS="$(TOOLS)" CARGO_TARGET_DIR="$(TARGET)" benches/compare/api $(COMPARE_ARGS)
 
-fuzz: ## Feed every parser of what clients send with FUZZ_EXECUTIONS=10000000 changed inputs
+fuzz: ## Feed every parser of what clients send with FUZZ_EXECUTIONS=10000000 changed inputs, ask every route
 	FUZZ_EXECUTIONS=$(FUZZ_EXECUTIONS) cargo test --release --locked --package nephos-api --test fuzz -- --nocapture
 
 soak: build ## Kill a loaded Nephos at random moments and fill its disk for SOAK_MINUTES=60, counting every sample

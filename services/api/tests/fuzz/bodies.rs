@@ -49,6 +49,7 @@ pub(crate) const TIMES: &[&[u8]] = &[
 pub(crate) const POLICIES: &[&[u8]] = &[
     br#"{"name": "p", "back_window": "1", "definition": [{"granularity": "1 minute", "points": 10}, {"timespan": "7 days, 0:00:00", "points": 7}], "aggregation_methods": ["*", "-mean"]}"#,
     br#"{"definition": [{"granularity": 1.5}], "back_window": 0, "name": "q"}"#,
+    br#"{"definition": [{"granularity": 60, "points": 20}, {"granularity": "1 day", "timespan": "30 days"}], "back_window": 3}"#,
 ];
 
 pub(crate) const RESOURCES: &[&[u8]] = &[
@@ -64,6 +65,58 @@ pub(crate) const TYPES: &[&[u8]] = &[
 pub(crate) const PATCHES: &[&[u8]] = &[
     br#"[{"op": "add", "path": "/attributes/new", "value": {"type": "string", "required": true, "options": {"fill": "x"}}}, {"op": "remove", "path": "/attributes/int"}]"#,
     br#"[{"op": "add", "path": "/attributes/n", "value": {"type": "number", "required": false}}]"#,
+];
+
+pub(crate) const RULES: &[&[u8]] =
+    &[br#"{"name": "r", "metric_pattern": "disk.*", "archive_policy_name": "low"}"#, br#"{"name": "other"}"#];
+
+pub(crate) const NAMED_METRICS: &[&[u8]] = &[
+    br#"{"cpu": {"archive_policy_name": "low", "unit": "%"}, "b": {"name": "b"}, "c": {}}"#,
+    br#"{"mem": "9c7a8b44-2c1e-4c3c-9a50-9a4ac1e7f6a0"}"#,
+];
+
+pub(crate) const NEW_POLICIES: &[&[u8]] = &[br#"{"archive_policy_name": "low"}"#];
+
+pub(crate) const RANGES: &[&[u8]] = &[
+    b"start=2015-03-06T14:33&stop=2015-03-06T14:34:57.5Z",
+    b"stop=-1+hour&start=-2h",
+    b"start=0&stop=1425652437.25",
+];
+
+pub(crate) const PANELS: &[&[u8]] = &[
+    br#"{"start": "-1 hour", "granularity": 60, "queries": {"load": {"operations": "(top 5 max (metric cpu.load mean))", "resource_type": "generic", "search": "project_id = 'a'"}, "two": {"metrics": ["9c7a8b44-2c1e-4c3c-9a50-9a4ac1e7f6a0"], "aggregation": "max", "start": 0, "granularity": 3600.0}}}"#,
+    br#"{"queries": {"a": {"operations": ["aggregate", "sum", ["metric", "net.*", "last"]], "resource_type": "generic", "search": {}, "groupby": ["project_id", "user_id"], "use_history": true, "details": false}, "b": {"operations": "(metric x mean)", "fill": "null", "needed_overlap": 50.5, "stop": "2015-03-06"}}}"#,
+    br#"{"queries": {}}"#,
+];
+
+pub(crate) const IDS: &[&[u8]] =
+    &[br#"["9c7a8b44-2c1e-4c3c-9a50-9a4ac1e7f6a0", "{9C7A8B44-2C1E-4C3C-9A50-9A4AC1E7F6A0}"]"#, b"[]"];
+
+pub(crate) const AGGREGATES: &[&[u8]] = &[
+    br#"{"operations": "(aggregate mean (metric (cpu mean) (mem max)))", "resource_type": "generic", "search": {"=": {"project_id": "a"}}}"#,
+    br#"{"operations": ["rateofchange", ["metric", "9c7a8b44-2c1e-4c3c-9a50-9a4ac1e7f6a0", "mean"]]}"#,
+];
+
+/// Values of headers that are taken apart.
+pub(crate) const ACCEPTS: &[&[u8]] =
+    &[b"text/plain, application/json;q=0.8", b"*/*", b"application/json; charset=utf-8, text/html;q=0"];
+
+pub(crate) const CONDITIONS: &[&[u8]] = &[
+    b"\"3f786850e387550fdab836ed7e6dc881de23001b\", W/\"x\"",
+    b"*",
+    b"Fri, 06 Mar 2015 14:33:57 GMT",
+    b"Friday, 06-Mar-15 14:33:57 GMT",
+];
+
+pub(crate) const CREDENTIALS: &[&[u8]] =
+    &[b"Basic YWRtaW46", b"basic Zm9vYmFyOnNlY3JldA", b"Bearer nephos_abc", b"admin, member", b"u:p"];
+
+pub(crate) const FORWARDED: &[&[u8]] =
+    &[b"for=192.0.2.60;proto=https;host=\"foobar\", for=x;host=y", b"https, http", b"/metrics/"];
+
+pub(crate) const PAGES: &[&[u8]] = &[
+    b"limit=3&marker=9c7a8b44-2c1e-4c3c-9a50-9a4ac1e7f6a0&sort=name:desc&sort=severity",
+    b"q.field=state&q.op=eq&q.value=ok&q.type=string&limit=0",
 ];
 
 pub(crate) const METRICS: &[&[u8]] = &[

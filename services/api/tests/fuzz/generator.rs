@@ -73,7 +73,7 @@ impl Generator {
     }
 
     /// A number below `end`; 0 if that is 0.
-    fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         if end == 0 { 0 } else { usize::try_from(self.number() % end as u64).unwrap() }
     }
 

@@ -1,14 +1,21 @@
 //! Every parser, each as a function of bytes that tells whether it took them.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use futures_util::FutureExt;
+use http::header::{ACCEPT, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use nephos_api::gnocchi::{
-    aggregates, batch, bodies as gnocchi, filters, measures, resource_bodies, type_patch,
+    aggregates, batch, bodies as gnocchi, erasing, filters, measures, metric_policy, panels, resource_bodies,
+    type_patch,
 };
 use nephos_api::http::Args;
-use nephos_identity::Caller;
+use nephos_api::http::accept::Accept;
+use nephos_api::http::conditional::{Outcome, Version as ResourceVersion};
+use nephos_identity::{Basic, Caller, Identity, NoAuth};
 use nephos_lang::predicate::Predicate;
-use nephos_model::{ResourceType, Timestamp};
+use nephos_model::{Resource, ResourceId, ResourceType, Timestamp};
 use nephos_wire::aodh::{AlarmInput, AlarmLimits, query};
 use nephos_wire::gnocchi::{Field, scan, time, timespan};
 use nephos_wire::influx::{self, Options, Precision};
@@ -40,11 +47,20 @@ pub(crate) const PARSERS: &[Parser] = &[
     parser("times and timespans", bodies::TIMES, times),
     parser("query strings", bodies::QUERIES, queries),
     parser("archive policy", bodies::POLICIES, policy),
+    parser("archive policy rule", bodies::RULES, rule),
     parser("metric", bodies::METRICS, metric),
+    parser("another policy of a metric", bodies::NEW_POLICIES, new_policy),
+    parser("metrics of a resource", bodies::NAMED_METRICS, named_metrics),
+    parser("range to erase", bodies::RANGES, range),
+    parser("panels", bodies::PANELS, panels_of),
     parser("resource", bodies::RESOURCES, resource),
     parser("resource type", bodies::TYPES, resource_type),
     parser("patch of a type", bodies::PATCHES, patch),
     parser("alarm", bodies::ALARMS, alarm),
+    parser("pages of alarms", bodies::PAGES, pages),
+    parser("accepted media types", bodies::ACCEPTS, accept),
+    parser("conditions of a request", bodies::CONDITIONS, conditions),
+    parser("credentials", bodies::CREDENTIALS, credentials),
     parser("remote write 1.0", bodies::ONE, remote_write_one),
     parser("remote write 2.0", bodies::TWO, remote_write_two),
     parser("Snappy block", bodies::BLOCKS, block),
@@ -67,6 +83,27 @@ static CUSTOM: LazyLock<ResourceType> = LazyLock::new(|| {
         "when": {"type": "datetime", "required": false},
     }}))
     .expect("a type")
+});
+
+static NO_AUTH: LazyLock<NoAuth> = LazyLock::new(NoAuth::default);
+
+/// Of a resource that was changed in 2015.
+static VERSION: LazyLock<ResourceVersion> = LazyLock::new(|| {
+    ResourceVersion::of(&Resource {
+        id: ResourceId(uuid::Uuid::nil()),
+        original_resource_id: "r".to_owned(),
+        resource_type: "generic".to_owned(),
+        creator: None,
+        user_id: None,
+        project_id: None,
+        started_at: NOW,
+        ended_at: None,
+        revision_start: Timestamp::from_secs(1_425_652_437),
+        revision_end: None,
+        revision: -1,
+        attributes: BTreeMap::new(),
+        metrics: BTreeMap::new(),
+    })
 });
 
 fn caller() -> Caller {
@@ -165,6 +202,41 @@ fn metric(bytes: &[u8]) -> bool {
     json(bytes, |value| gnocchi::metric(value, Some("admin")).is_ok())
 }
 
+fn rule(bytes: &[u8]) -> bool {
+    json(bytes, |value| gnocchi::rule(value).is_ok() | gnocchi::rule_name(value).is_ok())
+}
+
+fn new_policy(bytes: &[u8]) -> bool {
+    json(bytes, |value| metric_policy::read(value).is_ok())
+}
+
+fn named_metrics(bytes: &[u8]) -> bool {
+    json(bytes, |value| gnocchi::named_metrics(&Field::root(value)).is_ok())
+}
+
+fn range(bytes: &[u8]) -> bool {
+    text(bytes, |text| {
+        erasing::range(&Args::parse(text), NOW).is_ok_and(|range| {
+            assert!(range.start < range.end);
+            true
+        })
+    })
+}
+
+/// What is read of a panel is a body of `/v1/aggregates`.
+fn panels_of(bytes: &[u8]) -> bool {
+    json(bytes, |value| {
+        let Ok(panels) = panels::read(value, NOW) else { return false };
+        panels.iter().all(|(_, panel)| {
+            let Ok(panel) = panel else { return false };
+            let root = Field::root(&panel.body);
+            let body = root.object().expect("an object");
+            body.require("operations")
+                .is_ok_and(|operations| aggregates::read_operations(&operations).is_ok())
+        })
+    })
+}
+
 fn resource(bytes: &[u8]) -> bool {
     json(bytes, |value| {
         let change = resource_bodies::resource_change(value, &CUSTOM, NOW).is_ok();
@@ -182,6 +254,48 @@ fn patch(bytes: &[u8]) -> bool {
 
 fn alarm(bytes: &[u8]) -> bool {
     json(bytes, |value| AlarmInput::read(value, true, AlarmLimits::default(), &|_, _| Ok(())).is_ok())
+}
+
+fn pages(bytes: &[u8]) -> bool {
+    text(bytes, |text| {
+        let Args(pairs) = Args::parse(text);
+        query::conditions(&pairs).is_ok() & query::paging(&pairs, &["name", "severity"]).is_ok()
+    })
+}
+
+/// The headers of these names, all with this value; `None` if HTTP has no such value.
+fn headers(bytes: &[u8], names: &[HeaderName]) -> Option<HeaderMap> {
+    let value = HeaderValue::from_bytes(bytes).ok()?;
+    Some(names.iter().map(|name| (name.clone(), value.clone())).collect())
+}
+
+fn accept(bytes: &[u8]) -> bool {
+    headers(bytes, &[ACCEPT]).is_some_and(|headers| {
+        let (of, admits) = (Accept::of(&headers), Accept::admits_json(&headers));
+        assert_eq!(of.admits("application", "json"), admits);
+        admits && !of.is_absent()
+    })
+}
+
+/// Whether some condition says that nothing has changed.
+fn conditions(bytes: &[u8]) -> bool {
+    let checked = [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE].map(|name| {
+        headers(bytes, &[name])
+            .map(|headers| [Method::GET, Method::PATCH].map(|method| VERSION.check(&method, &headers).ok()))
+    });
+    checked.iter().flatten().flatten().any(|outcome| *outcome == Some(Outcome::NotModified))
+}
+
+fn credentials(bytes: &[u8]) -> bool {
+    let names = ["authorization", "x-auth-token", "x-user-id", "x-project-id", "x-roles"];
+    let names = names.map(HeaderName::from_static);
+    let all: [&dyn Identity; 2] = [&Basic, &*NO_AUTH];
+    names.iter().any(|name| {
+        headers(bytes, std::slice::from_ref(name)).is_some_and(|headers| {
+            let identified = all.map(|identity| identity.identify(&headers, None).now_or_never());
+            identified.iter().any(|caller| matches!(caller, Some(Ok(_))))
+        })
+    })
 }
 
 fn written(message: &[u8], version: Version) -> bool {

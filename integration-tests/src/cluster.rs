@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::counting;
+use crate::counting::{self, Load};
 use crate::http::Http;
 use crate::process::Nephos;
 use crate::servers::Servers;
@@ -129,6 +129,18 @@ impl Cluster {
     /// A client of its API.
     pub fn api(&self) -> Http {
         Http::new(&self.api)
+    }
+
+    /// Starts load over both ways in, over HTTP on as many metrics, and waits until some of it is acknowledged.
+    pub async fn load(&self, metrics: usize, patience: Duration) -> Load {
+        let api = self.api();
+        let metrics = counting::metrics(&api, metrics).await;
+        let mut load = Load::default();
+        load.over_rest(&api, &metrics);
+        load.over_amqp(&self.servers.amqp, "load-a", 5);
+        load.over_amqp(&self.servers.amqp, "load-b", 5);
+        load.acknowledge_more(200, patience).await;
+        load
     }
 
     /// Waits until the API says that it is ready.

@@ -20,8 +20,20 @@ use crate::wait::wait_for;
 /// Samples of one second.
 const PER_SECOND: i64 = 4;
 
+/// Metrics to count in, and their policy, which somebody may have created already; their ids.
+pub async fn metrics(api: &Http, number: usize) -> Vec<String> {
+    let created = api.post("/v1/archive_policy", &policy()).await;
+    assert!([201, 409].contains(&created.status), "{}", created.text);
+    let mut metrics = Vec::with_capacity(number);
+    for _ in 0..number {
+        let metric = api.post("/v1/metric", &json!({"archive_policy_name": "counting"})).await;
+        metrics.push(metric.expect(201).json()["id"].as_str().expect("an id").to_owned());
+    }
+    metrics
+}
+
 /// The archive policy of counted metrics.
-pub fn policy() -> Value {
+fn policy() -> Value {
     json!({
         "name": "counting",
         "back_window": 3600,

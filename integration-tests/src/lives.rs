@@ -3,8 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::json;
-
 use crate::cluster::free_port;
 use crate::counting::{self, Ledger, Load};
 use crate::http::Http;
@@ -46,12 +44,7 @@ impl Lives {
         let mut lives =
             Self { folder: folder.to_owned(), listen, nephos, api, load, random: seed, killed: 0 };
         lives.ready().await;
-        lives.api.post("/v1/archive_policy", &counting::policy()).await.expect(201);
-        let mut metrics = Vec::new();
-        for _ in 0..METRICS {
-            let metric = lives.api.post("/v1/metric", &json!({"archive_policy_name": "counting"})).await;
-            metrics.push(metric.expect(201).json()["id"].as_str().expect("an id").to_owned());
-        }
+        let metrics = counting::metrics(&lives.api, METRICS).await;
         lives.load.over_rest(&lives.api, &metrics);
         lives
     }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use nephos_integration_tests::cluster::SERVICES;
-use nephos_integration_tests::counting::{self, Load};
+use nephos_integration_tests::counting;
 use nephos_integration_tests::{Cluster, Hook, Http, servers, wait_for};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -40,26 +40,6 @@ async fn wait_for_points(api: &Http, metric: &str, at_least: usize) -> Vec<(i64,
         if points.len() >= at_least { Ok(points) } else { Err(format!("{} points", points.len())) }
     })
     .await
-}
-
-/// Creates a policy and metrics for the load, and starts it.
-async fn loaded(cluster: &Cluster) -> Load {
-    let api = cluster.api();
-    // The collector may have created it already.
-    let created = api.post("/v1/archive_policy", &counting::policy()).await;
-    assert!([201, 409].contains(&created.status), "{}", created.text);
-    let mut metrics = Vec::new();
-    for _ in 0..3 {
-        let metric =
-            api.post("/v1/metric", &json!({"archive_policy_name": "counting"})).await.expect(201).json();
-        metrics.push(metric["id"].as_str().unwrap().to_owned());
-    }
-    let mut load = Load::default();
-    load.over_rest(&api, &metrics);
-    load.over_amqp(&cluster.servers.amqp, "load-a", 5);
-    load.over_amqp(&cluster.servers.amqp, "load-b", 5);
-    load.acknowledge_more(200, PATIENCE).await;
-    load
 }
 
 #[tokio::test]
@@ -104,7 +84,7 @@ async fn any_service_may_be_killed_under_load() {
     let _alone = ALONE.lock().await;
     let mut cluster = Cluster::start().await;
     let api = cluster.api();
-    let load = loaded(&cluster).await;
+    let load = cluster.load(3, PATIENCE).await;
     for name in SERVICES {
         cluster.service(name).kill();
         // Some time without it: the broker goes on taking samples.
@@ -159,7 +139,7 @@ async fn servers_may_restart_under_load() {
     let _alone = ALONE.lock().await;
     let cluster = Cluster::start().await;
     let api = cluster.api();
-    let load = loaded(&cluster).await;
+    let load = cluster.load(3, PATIENCE).await;
     // RabbitMQ 3.10 can lose a quorum queue that it is still creating when it is killed.
     load.acknowledge_more(1_500, PATIENCE).await;
     for server in ["rabbitmq", "postgres"] {
@@ -176,7 +156,7 @@ async fn servers_may_restart_under_load() {
 async fn broken_messages_end_in_the_dead_letter_queue() {
     let _alone = ALONE.lock().await;
     let cluster = Cluster::start().await;
-    let load = loaded(&cluster).await;
+    let load = cluster.load(3, PATIENCE).await;
     let bad = [
         "no JSON at all".to_owned(),
         json!({"oslo.version": "3.0", "oslo.message": "{}"}).to_string(),

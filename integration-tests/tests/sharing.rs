@@ -5,34 +5,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use nephos_integration_tests::counting::{self, Load};
 use nephos_integration_tests::{Cluster, servers, wait_for};
-use serde_json::json;
 use tokio::sync::Mutex;
 
 /// Many processes at once are enough.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
 const PATIENCE: Duration = Duration::from_secs(180);
-
-/// Creates a policy and metrics for the load, and starts it.
-async fn loaded(cluster: &Cluster) -> Load {
-    let api = cluster.api();
-    let created = api.post("/v1/archive_policy", &counting::policy()).await;
-    assert!([201, 409].contains(&created.status), "{}", created.text);
-    let mut metrics = Vec::new();
-    for _ in 0..6 {
-        let metric =
-            api.post("/v1/metric", &json!({"archive_policy_name": "counting"})).await.expect(201).json();
-        metrics.push(metric["id"].as_str().unwrap().to_owned());
-    }
-    let mut load = Load::default();
-    load.over_rest(&api, &metrics);
-    load.over_amqp(&cluster.servers.amqp, "load-a", 5);
-    load.over_amqp(&cluster.servers.amqp, "load-b", 5);
-    load.acknowledge_more(200, PATIENCE).await;
-    load
-}
 
 /// How many shards each collector holds, by the leases that have not run out.
 fn shares(cluster: &Cluster) -> BTreeMap<String, usize> {
@@ -66,7 +45,7 @@ async fn collectors_that_share_a_bucket_may_be_killed_one_after_the_other() {
     let _alone = ALONE.lock().await;
     let mut cluster = Cluster::start_on_a_bucket().await;
     let api = cluster.api();
-    let load = loaded(&cluster).await;
+    let load = cluster.load(6, PATIENCE).await;
     shared_by(&cluster, 2).await;
     load.acknowledge_more(300, PATIENCE).await;
     for round in 0..2 {
@@ -94,7 +73,7 @@ async fn a_collector_paused_past_its_leases_steps_down_by_itself() {
     let _alone = ALONE.lock().await;
     let mut cluster = Cluster::start_on_a_bucket().await;
     let api = cluster.api();
-    let load = loaded(&cluster).await;
+    let load = cluster.load(6, PATIENCE).await;
     shared_by(&cluster, 2).await;
     load.acknowledge_more(300, PATIENCE).await;
     let pid = cluster.service("collector").pid();

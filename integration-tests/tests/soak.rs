@@ -11,7 +11,7 @@ const ROUND: u32 = 20;
 
 #[tokio::test]
 async fn nothing_acknowledged_is_ever_lost() {
-    let minutes: u64 = std::env::var("SOAK_MINUTES").unwrap_or_default().parse().unwrap_or(60);
+    let minutes: u64 = std::env::var("SOAK_MINUTES").map_or(60, |text| text.parse().expect("SOAK_MINUTES"));
     let seed = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap();
     let end = Instant::now() + Duration::from_secs(minutes * 60);
     println!("{minutes} minutes, seed {seed}");

@@ -3,10 +3,8 @@
 
 mod text;
 
-use std::collections::HashSet;
 use std::fmt;
 
-use foldhash::fast::RandomState;
 use serde_json::Value;
 
 use crate::arithmetic::{BinaryOperator, UnaryOperator};
@@ -132,7 +130,7 @@ impl Operation {
     pub fn references(&self) -> Vec<&Reference> {
         let mut found = Vec::new();
         self.collect(&mut found);
-        let mut seen = HashSet::with_capacity_and_hasher(found.len(), RandomState::default());
+        let mut seen = std::collections::HashSet::new();
         found.retain(|reference| seen.insert(*reference));
         found
     }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use nephos_integration_tests::counting::{self, Ledger, Load};
 use nephos_integration_tests::{Http, Nephos, process, wait_for};
-use serde_json::json;
 
 use super::support::{PATIENCE, Said};
 
@@ -37,13 +36,7 @@ fn path(folder: &Path, name: &str) -> String {
 
 /// Load on two metrics of a running Nephos.
 async fn load(api: &Http) -> Load {
-    api.post("/v1/archive_policy", &counting::policy()).await.expect(201);
-    let mut metrics = Vec::new();
-    for name in ["a", "b"] {
-        let metric = json!({"name": name, "archive_policy_name": "counting"});
-        let made = api.post("/v1/metric", &metric).await.expect(201);
-        metrics.push(made.json()["id"].as_str().unwrap().to_owned());
-    }
+    let metrics = counting::metrics(api, 2).await;
     let mut load = Load::default();
     load.over_rest(api, &metrics);
     load.acknowledge_more(200, PATIENCE).await;

@@ -8,7 +8,9 @@ use nephos_model::{
     ResourceTypeState, ResourcesThreshold,
 };
 use nephos_timeseries::{AggregationMethod, ArchivePolicy, PolicyItem};
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use crate::contract::IndexError;
 
@@ -132,18 +134,38 @@ pub(crate) fn write_attributes(attributes: &BTreeMap<String, Value>) -> String {
 
 /// Set attributes of a resource.
 pub(crate) fn attributes(text: &str) -> Result<BTreeMap<String, Value>, IndexError> {
-    Ok(object("attributes", text)?.into_iter().collect())
+    // Most resources have none.
+    if text == "{}" {
+        return Ok(BTreeMap::new());
+    }
+    serde_json::from_str(text).map_err(|error| IndexError::damaged("attributes", error))
 }
 
 /// Metrics of a resource as the database aggregated them: `{"<name>": "<id in hexadecimal>"}`.
 pub(crate) fn metrics(text: Option<&str>) -> Result<BTreeMap<String, MetricId>, IndexError> {
-    let ids: BTreeMap<String, String> = match text {
-        Some(text) => serde_json::from_str(text).map_err(|error| IndexError::damaged("metrics", error))?,
-        None => BTreeMap::new(),
-    };
-    ids.into_iter()
-        .map(|(name, id)| Ok((name, id.parse().map_err(|error| IndexError::damaged("metric id", error))?)))
-        .collect()
+    let Some(text) = text else { return Ok(BTreeMap::new()) };
+    let mut json = serde_json::Deserializer::from_str(text);
+    let metrics = json.deserialize_map(Metrics).and_then(|metrics| json.end().map(|()| metrics));
+    metrics.map_err(|error| IndexError::damaged("metrics", error))
+}
+
+/// Reads ids by name into one map, without another on the way.
+struct Metrics;
+
+impl<'de> Visitor<'de> for Metrics {
+    type Value = BTreeMap<String, MetricId>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ids by name")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut metrics = BTreeMap::new();
+        while let Some((name, id)) = map.next_entry::<String, Uuid>()? {
+            metrics.insert(name, MetricId(id));
+        }
+        Ok(metrics)
+    }
 }
 
 /// The columns `type` and `rule` of an alarm.

@@ -29,6 +29,13 @@ pub(crate) fn created(what: &'static str, number: usize) {
     counter!("nephos_index_created_total", "what" => what).increment(number as u64);
 }
 
+/// A transaction for several creations has ended.
+pub(crate) fn created_together(creations: usize, is_ok: bool) {
+    let result = if is_ok { "committed" } else { "refused" };
+    counter!("nephos_index_shared_transactions_total", "result" => result).increment(1);
+    counter!("nephos_index_shared_creations_total", "result" => result).increment(creations as u64);
+}
+
 /// Past revisions were forgotten.
 pub(crate) fn history_expired(revisions: u64) {
     counter!("nephos_index_expired_revisions_total").increment(revisions);

@@ -4,7 +4,8 @@
 //! [`contract`] is what everyone else sees; [`SqlIndex`] implements it on SQLite and PostgreSQL with the same statements.
 //!
 //! *Reads* are one statement each: a listing brings every resource's metrics along, and pages are found by the key of
-//! the row before them (`page`), never by counting. *Writes* are one transaction each. What is needed at every turn
+//! the row before them (`page`), never by counting. *Writes* are one transaction each; what is created at the same time
+//! shares one (`creation`). What is needed at every turn
 //! and changes rarely (policies, rules, types) is kept for at most a second (`catalog`). Creators and policies of metrics are kept until they
 //! change, which a log of changes tells to all processes (`known`).
 
@@ -13,7 +14,9 @@ mod alarms;
 mod catalog;
 mod codec;
 pub mod contract;
+mod creation;
 mod defaults;
+mod gather;
 mod instrument;
 mod known;
 mod metrics;

@@ -6,9 +6,11 @@
 use async_trait::async_trait;
 use nephos_model::{Metric, MetricId, ResourceId};
 use nephos_sql::{Constraint, Kind, Row, SqlError, Tx, Value};
+use nephos_timeseries::ArchivePolicy;
 use uuid::Uuid;
 
 use crate::contract::{IndexError, KnownMetrics, MetricFilter, MetricIndex, NewMetric, Page};
+use crate::creation::Creation;
 use crate::instrument;
 use crate::known;
 use crate::page::{Column, Order};
@@ -61,40 +63,14 @@ pub(crate) async fn bury(tx: &mut Tx<'_>, condition: &str, value: Value) -> Resu
 #[async_trait]
 impl MetricIndex for SqlIndex {
     async fn create_metric(&self, new: &NewMetric) -> Result<Metric, IndexError> {
-        let mut stale = false;
-        loop {
-            let policy =
-                self.catalogue.policy_for(new.archive_policy_name.as_deref(), new.name.as_deref()).await?;
-            let metric = Metric {
-                id: new.id,
-                creator: new.creator.clone(),
-                name: new.name.clone(),
-                unit: new.unit.clone(),
-                resource_id: new.resource_id,
-                archive_policy_name: policy.name.clone(),
-            };
-            let sql = "INSERT INTO metric (id, creator, name, unit, resource_id, archive_policy_name)
-                 VALUES ($1, $2, $3, $4, $5, $6)";
-            match self.db.execute(sql, &values(&metric)).await {
-                Ok(_) => {
-                    instrument::created("metric", 1);
-                    return Ok(metric);
-                }
-                Err(error) if error.constraint() == Some(Constraint::Unique) => {
-                    return Err(taken(new, &error));
-                }
-                Err(error) if error.constraint() == Some(Constraint::ForeignKey) => {
-                    self.require_resource(new.resource_id).await?;
-                    // The policy went a moment ago: once more with fresh knowledge.
-                    if stale {
-                        return Err(IndexError::not_found("archive policy", &policy.name));
-                    }
-                    stale = true;
-                    self.catalogue.changed();
-                }
-                Err(error) => return Err(error.into()),
-            }
+        let policy =
+            self.catalogue.policy_for(new.archive_policy_name.as_deref(), new.name.as_deref()).await?;
+        let metric = fresh(new, &policy);
+        if !self.create_together(Creation::Metric(metric.clone())).await? {
+            return self.create_alone(new).await;
         }
+        instrument::created("metric", 1);
+        Ok(metric)
     }
 
     async fn metrics(&self, filter: &MetricFilter, page: &Page) -> Result<Vec<Metric>, IndexError> {
@@ -122,7 +98,7 @@ impl MetricIndex for SqlIndex {
             order.after(row.into_values(), &mut conditions);
         }
         let sql = conditions.statement(&format!("SELECT {COLUMNS} FROM {table}"), &order.tail(page));
-        let rows = self.db.read(sql, conditions.params()).await?;
+        let rows = self.db.list(sql, &TABLE.map(|(_, kind)| kind), conditions.params()).await?;
         Ok(rows.into_iter().map(metric).collect::<Result<_, _>>()?)
     }
 
@@ -201,6 +177,36 @@ impl MetricIndex for SqlIndex {
 }
 
 impl SqlIndex {
+    async fn create_alone(&self, new: &NewMetric) -> Result<Metric, IndexError> {
+        let mut stale = false;
+        loop {
+            let policy =
+                self.catalogue.policy_for(new.archive_policy_name.as_deref(), new.name.as_deref()).await?;
+            let metric = fresh(new, &policy);
+            let sql = "INSERT INTO metric (id, creator, name, unit, resource_id, archive_policy_name)
+                 VALUES ($1, $2, $3, $4, $5, $6)";
+            match self.db.execute(sql, &values(&metric)).await {
+                Ok(_) => {
+                    instrument::created("metric", 1);
+                    return Ok(metric);
+                }
+                Err(error) if error.constraint() == Some(Constraint::Unique) => {
+                    return Err(taken(new, &error));
+                }
+                Err(error) if error.constraint() == Some(Constraint::ForeignKey) => {
+                    self.require_resource(new.resource_id).await?;
+                    // The policy went a moment ago: once more with fresh knowledge.
+                    if stale {
+                        return Err(IndexError::not_found("archive policy", &policy.name));
+                    }
+                    stale = true;
+                    self.catalogue.changed();
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     /// Adds the condition that a project may see a metric. What few metrics of it there are is looked up; where they are
     /// many, a page of a listing meets enough of them on its way.
     async fn visible_to(
@@ -222,7 +228,7 @@ impl SqlIndex {
                 created("r.creator", 1),
                 FEW + 1
             );
-            let rows = self.db.read(sql, &[project.into()]).await?;
+            let rows = self.db.list(sql, &[Kind::Bytes], &[project.into()]).await?;
             if rows.len() <= FEW {
                 let ids = rows.iter().map(|row| row.bytes(0).map(<[u8]>::to_vec));
                 let number = conditions.bind(Value::BytesList(ids.collect::<Result<_, _>>()?));
@@ -244,6 +250,17 @@ impl SqlIndex {
         let Some(id) = id else { return Ok(()) };
         let found = self.db.read_one("SELECT 1 FROM resource WHERE id = $1", &[id.0.into()]).await?;
         found.map(|_| ()).ok_or_else(|| IndexError::not_found("resource", id))
+    }
+}
+
+fn fresh(new: &NewMetric, policy: &ArchivePolicy) -> Metric {
+    Metric {
+        id: new.id,
+        creator: new.creator.clone(),
+        name: new.name.clone(),
+        unit: new.unit.clone(),
+        resource_id: new.resource_id,
+        archive_policy_name: policy.name.clone(),
     }
 }
 

@@ -19,7 +19,9 @@ use crate::instrument;
 use crate::sql_index::SqlIndex;
 use read::Listing;
 
-const RESOURCE: &str = "resource";
+pub(crate) use write::{COLUMNS, values};
+
+pub(crate) const RESOURCE: &str = "resource";
 
 #[async_trait]
 impl ResourceIndex for SqlIndex {

@@ -9,6 +9,7 @@ use nephos_sql::{Constraint, Db, SqlError, pending};
 
 use crate::catalog::Catalogue;
 use crate::contract::{Index, IndexError};
+use crate::creation::{Creations, creations};
 use crate::instrument;
 use crate::known::Known;
 
@@ -18,6 +19,7 @@ pub struct SqlIndex {
     pub(crate) db: Db,
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) known: Arc<Known>,
+    pub(crate) creations: Arc<Creations>,
 }
 
 impl SqlIndex {
@@ -30,7 +32,8 @@ impl SqlIndex {
         }
         let catalogue = Arc::new(Catalogue::new(db.clone(), Arc::clone(&clock)));
         let known = Arc::new(Known::new(db.clone(), clock));
-        Ok(Self { db, catalogue, known })
+        let creations = creations(db.dialect());
+        Ok(Self { db, catalogue, known, creations })
     }
 }
 

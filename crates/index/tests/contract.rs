@@ -5,6 +5,8 @@
 mod accounts;
 #[path = "contract/alarms.rs"]
 mod alarms;
+#[path = "contract/creation.rs"]
+mod creation;
 #[path = "contract/ensure.rs"]
 mod ensure;
 #[path = "contract/fixture.rs"]
@@ -104,6 +106,12 @@ suite! {
         racing_updates_all_become_revisions,
         old_revisions_expire_the_oldest_first,
         everything_survives_reopening;
+    creation:
+        creations_at_the_same_time_share_transactions,
+        a_bad_creation_harms_no_neighbour,
+        twins_have_one_winner,
+        creators_who_go_away_take_nobody_along,
+        others_see_all_or_nothing_and_all_that_was_answered;
     search:
         every_attribute_and_operator_finds,
         unusable_conditions_are_named,

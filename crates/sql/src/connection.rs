@@ -28,6 +28,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(120);
 /// Prepared statements kept on each connection.
 const STATEMENTS: usize = 256;
+/// Rows that SQLite's thread may be ahead of who takes them, who takes all of them anyway: neither waits for the other.
+const ROWS_AHEAD: usize = 65_536;
 
 /// How to open connections.
 #[derive(Clone, Debug)]
@@ -127,6 +129,7 @@ fn sqlite_options(url: &str) -> Result<SqliteConnectOptions, SqlError> {
         .busy_timeout(BUSY_TIMEOUT)
         .foreign_keys(true)
         .statement_cache_capacity(STATEMENTS)
+        .row_buffer_size(ROWS_AHEAD)
         // 32 MiB of pages for each connection; the log is cut back after large transactions.
         .pragma("cache_size", "-32768")
         .pragma("temp_store", "MEMORY")

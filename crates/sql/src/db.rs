@@ -10,6 +10,7 @@ use crate::connection::{Connection, Options, Reply, no_answer};
 use crate::dialect::{Dialect, Kind};
 use crate::error::{Failure, SqlError};
 use crate::instrument;
+use crate::packed;
 use crate::pool::{Lease, Pool};
 use crate::value::{Row, Sql, Value};
 
@@ -89,6 +90,25 @@ impl Db {
     /// Runs one reading statement that gives at most one row of interest.
     pub async fn read_one(&self, sql: impl Into<Sql>, params: &[Value]) -> Result<Option<Row>, SqlError> {
         self.read(sql, params).await.map(|rows| rows.into_iter().next())
+    }
+
+    /// Runs one reading statement that may give many rows. `columns` are the kinds of its columns, in their order; bytes
+    /// must not be empty. The rows are those of [`read`](Self::read), at a fraction of the price on
+    /// SQLite.
+    pub async fn list(
+        &self,
+        sql: impl Into<Sql>,
+        columns: &[Kind],
+        params: &[Value],
+    ) -> Result<Vec<Row>, SqlError> {
+        let sql = sql.into();
+        if self.inner.dialect == Dialect::Postgres {
+            return self.read(sql, params).await;
+        }
+        let packed = self.read_one(packed::statement(&sql.0, columns), params).await?;
+        let refused = |reason| SqlError::Refused { reason };
+        let row = packed.ok_or_else(|| refused("an aggregate without a row".to_owned()))?;
+        packed::rows(row.text(0)?, columns).map_err(refused)
     }
 
     /// Runs one writing statement as a transaction of its own; the number of rows it touched.
@@ -328,12 +348,7 @@ impl Tx<'_> {
         if rows.is_empty() {
             return Ok(0);
         }
-        let names = columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-        let source = self.dialect.table(1, columns);
-        // `WHERE true` keeps SQLite from reading ON CONFLICT as a join's ON.
-        let sql =
-            format!("INSERT INTO {table} ({names}) SELECT {names} FROM {source} AS fresh WHERE true {tail}");
-        self.execute(sql, &[Value::Table(rows)]).await
+        self.execute(self.dialect.insert(table, columns, tail), &[Value::Table(rows)]).await
     }
 
     /// Runs several statements without parameters, `;` between them.

@@ -58,6 +58,15 @@ impl Dialect {
         }
     }
 
+    /// A statement that inserts the rows of the [`Table`](crate::Value::Table) bound to `$1`; `tail` may be `ON CONFLICT …`
+    /// and `RETURNING …`.
+    pub fn insert(self, table: &str, columns: &[(&str, Kind)], tail: &str) -> String {
+        let names = columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+        let source = self.table(1, columns);
+        // `WHERE true` keeps SQLite from reading ON CONFLICT as a join's ON.
+        format!("INSERT INTO {table} ({names}) SELECT {names} FROM {source} AS fresh WHERE true {tail}")
+    }
+
     /// The database's own wall clock in nanoseconds since the epoch; SQLite's has milliseconds, PostgreSQL's
     /// microseconds.
     pub const fn now(self) -> &'static str {

@@ -4,7 +4,7 @@
 //! [`Row`]s; almost all text is the same for both databases, and [`Dialect`] writes the few pieces that differ.
 //!
 //! *Read path:* [`Db::read`] borrows a pooled connection (SQLite: one of a few read-only ones beside the writer in WAL
-//! mode), runs one prepared statement and hands the connection back. *Write path:* [`Db::transaction`] runs a body
+//! mode), runs one prepared statement and hands the connection back; [`Db::list`] is for many rows. *Write path:* [`Db::transaction`] runs a body
 //! between `BEGIN` and `COMMIT` (SQLite: on the one writer, `BEGIN IMMEDIATE`), runs it again when the database reports
 //! a conflict, and returns when the commit is on disk.
 //!
@@ -16,6 +16,7 @@ mod dialect;
 mod error;
 mod instrument;
 pub mod migrations;
+mod packed;
 mod pool;
 #[cfg(feature = "testing")]
 pub mod testing;

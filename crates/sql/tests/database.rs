@@ -27,6 +27,7 @@ on_both!(
     values_come_back_as_they_went_in,
     nulls_fit_columns_of_every_type,
     lists_and_tables_of_any_length_are_one_parameter,
+    long_answers_are_those_of_short_ones,
     a_failed_body_leaves_nothing_behind,
     a_swallowed_failure_still_ends_the_transaction,
     violated_constraints_are_told_apart,
@@ -155,6 +156,35 @@ async fn lists_and_tables_of_any_length_are_one_parameter(scratch: &Scratch) {
         .await
         .unwrap_err();
     assert_eq!(error.to_string(), "database refused: NaN cannot be part of a table");
+}
+
+async fn long_answers_are_those_of_short_ones(scratch: &Scratch) {
+    let db = with_table(scratch).await;
+    let texts = ["", "ä\u{1F600}", "\"\\\u{1}\n", "{\"a\": [1]}", "0123", "null"];
+    let rows = (0..3_000_i64).map(|n| {
+        let text = texts.get(usize::try_from(n).unwrap() % 7).map(|text| text.to_string());
+        let bytes = (n % 3 > 0).then(|| n.to_be_bytes().to_vec());
+        vec![n.into(), (n as f64 / 7.0).into(), text.into(), bytes.into(), (n % 2 == 0).into()]
+    });
+    let columns =
+        [("id", Kind::Int), ("f", Kind::Float), ("s", Kind::Text), ("b", Kind::Bytes), ("yes", Kind::Bool)];
+    db.transaction(|tx| {
+        let rows = rows.clone().collect();
+        Box::pin(async move { tx.insert("t", &columns, rows, "").await })
+    })
+    .await
+    .unwrap();
+    let kinds = columns.map(|(_, kind)| kind);
+    for sql in [
+        "SELECT * FROM t WHERE id > $1 ORDER BY f DESC",
+        "SELECT * FROM t WHERE id > $1 ORDER BY id LIMIT 100",
+    ] {
+        for after in [-1_i64, 2_990, 5_000] {
+            let params = [after.into()];
+            assert_eq!(db.list(sql, &kinds, &params).await.unwrap(), db.read(sql, &params).await.unwrap());
+        }
+    }
+    assert!(db.list("SELECT nothing FROM t", &[Kind::Int], &[]).await.is_err());
 }
 
 async fn a_failed_body_leaves_nothing_behind(scratch: &Scratch) {
@@ -394,7 +424,8 @@ async fn a_deadlock_is_resolved_by_running_one_body_again() {
     let (one, other) = tokio::join!(add_to(1, 2), add_to(2, 1));
     one.unwrap();
     other.unwrap();
-    assert_eq!(attempts.load(Ordering::Relaxed), 3);
+    // More if the one that runs again is faster than the other wakes up.
+    assert!(attempts.load(Ordering::Relaxed) >= 3);
     let sum = db.read_one("SELECT sum(f) FROM t", &[]).await.unwrap().unwrap();
     assert_eq!(sum.float(0).unwrap(), 4.0);
 }

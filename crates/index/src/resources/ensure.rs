@@ -11,7 +11,7 @@ use nephos_model::{Metric, MetricId, Resource, ResourceId, Timestamp};
 use nephos_sql::{Dialect, Kind, Row, SqlError, Tx, Value};
 use nephos_timeseries::ArchivePolicy;
 
-use super::write::{self, Mutable, STORED, Stored, revise, same, stored};
+use super::write::{self, Mutable, STORED, STORED_KINDS, Stored, revise, same, stored};
 use crate::catalog::Catalog;
 use crate::contract::{EnsureMetric, EnsureResource, EnsuredMetric, IndexError};
 use crate::instrument;
@@ -50,7 +50,13 @@ impl SqlIndex {
             let mut known = Known::new();
             collect(
                 &mut known,
-                self.db.read(metrics_sql(self.db.dialect()), &metrics_params(wanted)).await?,
+                self.db
+                    .list(
+                        metrics_sql(self.db.dialect()),
+                        &metrics::TABLE.map(|(_, kind)| kind),
+                        &metrics_params(wanted),
+                    )
+                    .await?,
             )?;
             let catalog = &*self.catalog_for(resources, wanted, &known).await?;
             let work = Work::new(creator, now, catalog, resources, &there, wanted, &known);
@@ -109,7 +115,7 @@ impl SqlIndex {
         let ids = resources.keys().copied().chain(wanted.iter().map(|metric| metric.resource_id));
         let any = self.db.dialect().any_of("id", 1, Kind::Bytes);
         let sql = format!("SELECT {STORED} FROM resource WHERE {any}");
-        let rows = self.db.read(sql, &[id_list(ids)]).await?;
+        let rows = self.db.list(sql, &STORED_KINDS, &[id_list(ids)]).await?;
         rows.into_iter().map(|row| stored(row).map(|stored| (stored.id, stored))).collect()
     }
 
@@ -169,7 +175,7 @@ impl<'a> Work<'a> {
             }
             if let Ok(policy) = policy_of(catalog, metric) {
                 metrics.entry((metric.resource_id, metric.name.as_str())).or_insert_with(|| Metric {
-                    id: MetricId::random(),
+                    id: MetricId::made_at(now),
                     creator: creator.map(str::to_owned),
                     name: Some(metric.name.clone()),
                     unit: metric.unit.clone(),

@@ -1,7 +1,7 @@
 //! Reading resources: one statement brings a resource and its metrics.
 
 use nephos_model::{AttributeKind, Resource, ResourceId, ResourceType, Timestamp};
-use nephos_sql::{Dialect, Row};
+use nephos_sql::{Dialect, Kind, Row};
 use uuid::Uuid;
 
 use super::search::Translator;
@@ -45,7 +45,8 @@ fn source(history: bool) -> String {
 /// The head of a statement that [`SqlIndex::decode`] understands.
 fn select(dialect: Dialect, history: bool) -> String {
     let metrics = match dialect {
-        Dialect::Sqlite => "json_group_object(m.name, hex(m.id))",
+        // Text, and not JSON that could become a part of other JSON.
+        Dialect::Sqlite => "json_group_object(m.name, hex(m.id)) || ''",
         Dialect::Postgres => "json_object_agg(m.name, encode(m.id, 'hex'))::text",
     };
     let revision = if history { "revision, revision_end" } else { CURRENT };
@@ -55,6 +56,23 @@ fn select(dialect: Dialect, history: bool) -> String {
          (SELECT {metrics} FROM metric AS m WHERE m.resource_id = r.id AND m.name IS NOT NULL) FROM {source}"
     )
 }
+
+/// The kinds of its columns.
+const KINDS: [Kind; 13] = [
+    Kind::Bytes,
+    Kind::Text,
+    Kind::Text,
+    Kind::Text,
+    Kind::Text,
+    Kind::Text,
+    Kind::Int,
+    Kind::Int,
+    Kind::Int,
+    Kind::Text,
+    Kind::Int,
+    Kind::Int,
+    Kind::Text,
+];
 
 impl SqlIndex {
     pub(super) async fn read_resource(
@@ -100,7 +118,7 @@ impl SqlIndex {
             self.resources_after(marker, resource_type, history, &order, &mut conditions).await?;
         }
         let sql = conditions.statement(&select(dialect, history), &order.tail(page));
-        let rows = self.db.read(sql, conditions.params()).await?;
+        let rows = self.db.list(sql, &KINDS, conditions.params()).await?;
         match id {
             // Nothing after the marker is no error, no revision at all is.
             Some(id) if rows.is_empty() && page.marker.is_none() => {

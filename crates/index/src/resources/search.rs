@@ -386,7 +386,8 @@ impl SqlIndex {
         let sql = format!("SELECT id FROM resource_attribute WHERE name = $1 AND {any} LIMIT {}", FEW + 1);
         let mut few = None;
         for (attribute, values) in texts {
-            let rows = self.db.read(sql.clone(), &[attribute.into(), Value::TextList(values)]).await?;
+            let params = [attribute.into(), Value::TextList(values)];
+            let rows = self.db.list(sql.clone(), &[Kind::Bytes], &params).await?;
             if rows.len() <= FEW {
                 let ids = rows.iter().map(|row| row.bytes(0).map(<[u8]>::to_vec));
                 few = Some(ids.collect::<Result<_, _>>()?);

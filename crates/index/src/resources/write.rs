@@ -9,6 +9,7 @@ use super::RESOURCE;
 use super::read::complete;
 use crate::codec;
 use crate::contract::{IndexError, NewResource, ResourceMetrics, ResourceUpdate};
+use crate::creation::Creation;
 use crate::instrument;
 use crate::known;
 use crate::metrics::{TABLE as METRIC_COLUMNS, bury, values as metric_values};
@@ -16,7 +17,7 @@ use crate::sql_index::{SqlIndex, WriteError};
 use crate::types::GENERIC;
 
 /// Columns of a new resource, for inserting many rows.
-pub(super) const COLUMNS: [(&str, Kind); 10] = [
+pub(crate) const COLUMNS: [(&str, Kind); 10] = [
     ("id", Kind::Bytes),
     ("resource_type", Kind::Text),
     ("original_resource_id", Kind::Text),
@@ -30,7 +31,7 @@ pub(super) const COLUMNS: [(&str, Kind); 10] = [
 ];
 
 /// The row of a new resource.
-pub(super) fn values(resource: &Resource) -> Vec<Value> {
+pub(crate) fn values(resource: &Resource) -> Vec<Value> {
     vec![
         resource.id.0.into(),
         (&resource.resource_type).into(),
@@ -66,6 +67,9 @@ pub(super) struct Stored {
 
 pub(super) const STORED: &str =
     "id, resource_type, revision_start, user_id, project_id, started_at, ended_at, attributes";
+
+pub(super) const STORED_KINDS: [Kind; 8] =
+    [Kind::Bytes, Kind::Text, Kind::Int, Kind::Text, Kind::Text, Kind::Int, Kind::Int, Kind::Text];
 
 pub(super) fn stored(mut row: Row) -> Result<Stored, IndexError> {
     Ok(Stored {
@@ -154,6 +158,7 @@ impl SqlIndex {
         creator: Option<&str>,
         resource: ResourceId,
         wanted: &BTreeMap<String, ResourceMetrics>,
+        now: Timestamp,
     ) -> Result<Plan, IndexError> {
         let mut plan = Plan::default();
         for (name, metric) in wanted {
@@ -163,7 +168,7 @@ impl SqlIndex {
                     let policy =
                         self.catalogue.policy_for(archive_policy_name.as_deref(), Some(name)).await?;
                     plan.create.push(Metric {
-                        id: MetricId::random(),
+                        id: MetricId::made_at(now),
                         creator: creator.map(str::to_owned),
                         name: Some(name.clone()),
                         unit: unit.clone(),
@@ -180,10 +185,27 @@ impl SqlIndex {
         if new.ended_at.is_some_and(|ended_at| ended_at < new.started_at) {
             return Err(IndexError::StartAfterEnd);
         }
+        let definition = self.catalogue.resource_type(&new.resource_type).await?;
+        let plan = self.plan(new.creator.as_deref(), new.id, &new.metrics, new.now).await?;
+        let mut resource = fresh(new);
+        // What takes metrics over that are there has to look at them.
+        let is_created = plan.attach.is_empty()
+            && self.create_together(Creation::Resource(resource.clone(), plan.create.clone())).await?;
+        if !is_created {
+            return self.insert_resource_alone(new).await;
+        }
+        instrument::created(RESOURCE, 1);
+        instrument::created("metric", plan.create.len());
+        resource.metrics = plan.ids().collect();
+        complete(&mut resource, &definition);
+        Ok(resource)
+    }
+
+    async fn insert_resource_alone(&self, new: &NewResource) -> Result<Resource, IndexError> {
         let mut stale = false;
         loop {
             let definition = self.catalogue.resource_type(&new.resource_type).await?;
-            let plan = self.plan(new.creator.as_deref(), new.id, &new.metrics).await?;
+            let plan = self.plan(new.creator.as_deref(), new.id, &new.metrics, new.now).await?;
             let mut resource = fresh(new);
             match self.insert_planned(&resource, &plan).await {
                 Ok(()) => {
@@ -235,7 +257,7 @@ impl SqlIndex {
         let mut stale = false;
         loop {
             let plan = match &update.metrics {
-                Some(wanted) => Some(self.plan(update.creator.as_deref(), id, wanted).await?),
+                Some(wanted) => Some(self.plan(update.creator.as_deref(), id, wanted, update.now).await?),
                 None => None,
             };
             match self.change_planned(resource_type, id, update, plan.as_ref()).await {

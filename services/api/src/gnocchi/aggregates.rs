@@ -250,7 +250,7 @@ async fn metrics_answer(
     ids.sort_unstable();
     ids.dedup();
     let found = search::metrics_of(state, &ids).await?;
-    let policies = metrics::policies_by_name(state).await?;
+    let policies = metrics::policies_of(state, &found).await?;
     let policies: BTreeMap<&str, PolicyView> =
         policies.iter().map(|(name, policy)| (name.as_str(), PolicyView::from(policy.as_ref()))).collect();
     let resources = found.iter().filter_map(|metric| metric.resource_id);

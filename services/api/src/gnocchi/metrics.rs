@@ -1,5 +1,6 @@
 //! `/v1/metric`, and the same metrics below their resources.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{OriginalUri, State};
@@ -8,7 +9,9 @@ use nephos_identity::Caller;
 use nephos_identity::policy::metrics as policy;
 use nephos_index::{MetricFilter, Page};
 use nephos_model::{Metric, MetricId};
-use nephos_wire::gnocchi::parse_uuid;
+use nephos_timeseries::ArchivePolicy;
+use nephos_wire::gnocchi::{json, parse_uuid};
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::views::{ListedMetricView, MetricView, PolicyView, SingleMetricView};
@@ -136,6 +139,11 @@ fn filter(args: &Args) -> Result<Option<MetricFilter>, Problem> {
     }))
 }
 
+fn text_of(policy: &ArchivePolicy) -> Result<Box<RawValue>, Failure> {
+    let text = json::to_vec(&PolicyView::from(policy)).ok().and_then(|text| String::from_utf8(text).ok());
+    text.and_then(|text| RawValue::from_string(text).ok()).ok_or(Failure::Internal)
+}
+
 async fn list(
     State(state): State<Arc<ApiState>>,
     Who(caller): Who,
@@ -148,12 +156,12 @@ async fn list(
     let Some(filter) = filter(&args)? else { return reply::ok::<[(); 0]>(&[]) };
     let page = Page { limit: Some(limit), marker: args.get("marker").map(str::to_owned), sort: keys };
     let found = metrics::list(&state, &caller, filter, &page).await?;
-    let policies = metrics::policies_by_name(&state).await?;
-    let views = policies.iter().map(|(name, policy)| (name.as_str(), PolicyView::from(policy.as_ref())));
-    let views: std::collections::BTreeMap<_, _> = views.collect();
-    // A policy cannot go while a metric has it: one that is not there was deleted with its metrics just now.
+    let policies = metrics::policies_of(&state, &found).await?;
+    // Many metrics have the same policy, which is written once.
+    let texts = policies.iter().map(|(name, policy)| Ok((name.as_str(), text_of(policy)?)));
+    let texts = texts.collect::<Result<BTreeMap<_, _>, Failure>>()?;
     let listed = found.iter().filter_map(|metric| {
-        let policy = views.get(metric.archive_policy_name.as_str())?;
+        let policy = texts.get(metric.archive_policy_name.as_str())?;
         Some(MetricView::from(metric).listed(policy))
     });
     let response = reply::ok(&listed.collect::<Vec<_>>())?;

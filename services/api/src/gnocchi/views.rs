@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use nephos_identity::policy::created_by;
 use nephos_index::PolicyRule;
-use nephos_model::{AttributeKind, AttributeType, Metric, Resource, ResourceType};
+use nephos_model::{AttributeKind, AttributeType, Metric, MetricId, Resource, ResourceType};
 use nephos_timeseries::{ArchivePolicy, PolicyItem};
 use nephos_wire::gnocchi::{time, timespan};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -124,7 +125,9 @@ pub struct ListedMetricView<'a> {
     #[schema(value_type = Option<String>)]
     pub resource_id: Option<Uuid>,
     /// Its policy.
-    pub archive_policy: &'a PolicyView,
+    // The JSON of a view: many metrics share it.
+    #[schema(value_type = PolicyView)]
+    pub archive_policy: &'a RawValue,
 }
 
 /// A metric by itself.
@@ -167,8 +170,8 @@ impl<'a> From<&'a Metric> for MetricView<'a> {
 }
 
 impl<'a> MetricView<'a> {
-    /// With its policy, for lists.
-    pub fn listed(self, policy: &'a PolicyView) -> ListedMetricView<'a> {
+    /// With the view of its policy in JSON, for lists.
+    pub fn listed(self, policy: &'a RawValue) -> ListedMetricView<'a> {
         ListedMetricView {
             id: self.id,
             creator: self.creator,
@@ -233,9 +236,9 @@ pub struct ResourceView<'a> {
     /// End of this revision; null for the current one.
     pub revision_end: Option<String>,
     /// Live metrics by name.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "ids_by_name")]
     #[schema(value_type = std::collections::HashMap<String, String>)]
-    pub metrics: Option<BTreeMap<&'a str, Uuid>>,
+    pub metrics: Option<&'a BTreeMap<String, MetricId>>,
     /// Attributes of its type.
     #[serde(flatten)]
     #[schema(value_type = std::collections::HashMap<String, Value>)]
@@ -259,7 +262,7 @@ impl<'a> ResourceView<'a> {
             ended_at: resource.ended_at.map(time::format),
             revision_start: time::format(resource.revision_start),
             revision_end: resource.revision_end.map(time::format),
-            metrics: Some(resource.metrics.iter().map(|(name, id)| (name.as_str(), id.0)).collect()),
+            metrics: Some(&resource.metrics),
             attributes: None,
         }
     }
@@ -273,6 +276,13 @@ impl<'a> ResourceView<'a> {
     pub fn under(resource_type: &str, resource: &'a Resource) -> Self {
         if resource_type == "generic" { Self::plain(resource) } else { Self::full(resource) }
     }
+}
+
+fn ids_by_name<S: Serializer>(
+    metrics: &Option<&BTreeMap<String, MetricId>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(metrics.iter().flat_map(|metrics| metrics.iter()).map(|(name, id)| (name, id.0)))
 }
 
 fn creator_parts(creator: Option<&str>) -> (Option<&str>, Option<&str>) {

@@ -94,7 +94,7 @@ pub async fn create(state: &ApiState, caller: &Caller, spec: &MetricSpec) -> Res
     }
     let room = limits::reserve(state, caller, 1, 0).await?;
     let metric = NewMetric {
-        id: MetricId::random(),
+        id: MetricId::made_at(state.clock.now()),
         creator: caller.creator.clone(),
         name: spec.name.clone(),
         unit: spec.unit.clone(),
@@ -181,10 +181,20 @@ async fn visible(
     Ok(some.into_iter().filter(|metric| own(metric) || of_project(metric)).collect())
 }
 
-/// The policies by name: for lists of metrics.
-pub async fn policies_by_name(state: &ApiState) -> Result<BTreeMap<String, Arc<ArchivePolicy>>, Problem> {
-    let policies = state.index.archive_policies().await?;
-    Ok(policies.into_iter().map(|policy| (policy.name.clone(), policy)).collect())
+/// The policies of some metrics, by name. A policy cannot go while a metric has it: one that is not there was deleted with
+/// its metrics just now.
+pub async fn policies_of(
+    state: &ApiState,
+    metrics: &[Metric],
+) -> Result<BTreeMap<String, Arc<ArchivePolicy>>, Problem> {
+    let mut policies = BTreeMap::new();
+    for metric in metrics {
+        let name = &metric.archive_policy_name;
+        if !policies.contains_key(name) {
+            policies.insert(name.clone(), state.index.archive_policy(name).await?);
+        }
+    }
+    Ok(policies.into_iter().filter_map(|(name, policy)| Some((name, policy?))).collect())
 }
 
 /// Deletes a metric: hidden at once. If the store cannot forget its data now, housekeeping will.

@@ -160,5 +160,6 @@ suite! {
         tokens_go_with_their_account,
         usage_is_counted_by_the_project_of_creators;
     plans:
-        hot_statements_use_indexes;
+        hot_statements_use_indexes,
+        what_is_listed_in_any_order_is_found_through_an_index;
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use nephos_model::{Clock, MetricId, Timestamp};
 
 use crate::contract::StoreError;
-use crate::head::MetricState;
+use crate::head::{MetricState, Packed};
 use crate::instrument;
 use crate::log::{LogKey, list_logs};
 use crate::pack::{Packer, unpackable};
@@ -22,7 +22,15 @@ const BATCH: usize = 256;
 /// What of a metric is in the new segment.
 enum Written {
     Deleted { metric: MetricId, commit: u64 },
-    Sealed { metric: MetricId, commit: u64, born_after: u64, sealed: Timestamp },
+    Sealed { metric: MetricId, commit: u64, born_after: u64, sealed: Timestamp, rest: Option<Rest> },
+}
+
+/// The raw measures that a checkpoint leaves of a metric.
+struct Rest {
+    /// Packed, if that pays.
+    packed: Box<Packed>,
+    /// The newest measure that the metric had.
+    newest: Timestamp,
 }
 
 /// A metric as the head had it at one moment.
@@ -51,7 +59,7 @@ pub(crate) fn checkpoint(shard: &Shard, log_from: LogKey, clock: &dyn Clock) -> 
     let changed = changed_metrics(shard);
     if !changed.is_empty() {
         let name = live.next_segment();
-        let (size, written) = write_segment(shard, &name, &changed)?;
+        let (size, mut written) = write_segment(shard, &name, &changed)?;
         let segment = Arc::new(Segment::open(Arc::clone(&shard.disk), shard.number, &name, &shard.damage)?);
         let mut next = live.now().clone();
         next.segments.push(name);
@@ -61,7 +69,7 @@ pub(crate) fn checkpoint(shard: &Shard, log_from: LogKey, clock: &dyn Clock) -> 
         let mut segments = shard.segments().as_ref().clone();
         segments.push(segment);
         shard.set_segments(segments);
-        for batch in written.chunks(BATCH) {
+        for batch in written.chunks_mut(BATCH) {
             settle(shard, batch);
         }
         shard.retained.store(shard.head().raw_bytes(), Ordering::Relaxed);
@@ -145,17 +153,19 @@ fn write_one(
         }
         Copied::Live(at) => {
             let state = &mut states[*at];
+            let newest = state.last_raw();
             let content = packer.seal(state);
             let content = content.map_err(|error| unpackable(&shard.disk.describe(""), error))?;
             writer.push(metric, state.commit, Some(&content))?;
+            let rest = packer.rest(state).map(|packed| Rest { packed, newest });
             let MetricState { commit, born_after, sealed, .. } = *state;
-            Ok(Written::Sealed { metric, commit, born_after, sealed })
+            Ok(Written::Sealed { metric, commit, born_after, sealed, rest })
         }
     }
 }
 
 /// The segment counts: the head lets go what it has from it.
-fn settle(shard: &Shard, written: &[Written]) {
+fn settle(shard: &Shard, written: &mut [Written]) {
     let mut head = shard.head_mut();
     for copy in written {
         match copy {
@@ -164,7 +174,7 @@ fn settle(shard: &Shard, written: &[Written]) {
                     head.deleted.remove(metric);
                 }
             }
-            Written::Sealed { metric, commit, born_after, sealed } => {
+            Written::Sealed { metric, commit, born_after, sealed, rest } => {
                 if head.deleted.get(metric).is_some_and(|deleted| deleted <= commit) {
                     head.deleted.remove(metric);
                 }
@@ -172,10 +182,14 @@ fn settle(shard: &Shard, written: &[Written]) {
                 let same_life = |state: &&mut MetricState| state.born_after == *born_after;
                 if let Some(state) = head.metrics.get_mut(*metric).filter(same_life) {
                     state.stored = *commit;
-                    if state.sealed < *sealed {
-                        let gone = state.seal(*sealed);
-                        state.shrink(gone);
-                    }
+                    let gone = match rest.take() {
+                        Some(Rest { packed, newest }) if packed.changes() == state.changes() => {
+                            state.seal_packed(*sealed, newest, packed)
+                        }
+                        _ if state.sealed < *sealed => state.seal(*sealed),
+                        _ => continue,
+                    };
+                    state.shrink(gone);
                 }
             }
         }
@@ -206,13 +220,14 @@ mod tests {
 
     /// A shard with one metric, which changes after it was copied and before the copy counts.
     fn overtaken(
+        times: &[i64],
         change: impl Fn(&mut crate::head::Head, MetricId),
     ) -> (tempfile::TempDir, Arc<Shard>, MetricId) {
         let folder = tempfile::tempdir().unwrap();
         let disk = Arc::new(LocalDisk::open(folder.path().to_owned()).unwrap());
         let (shard, _log) = Shard::open(disk, 0).unwrap();
         let metric = MetricId::random();
-        shard.head_mut().append(1, &run(metric, [0, 60, 120]));
+        shard.head_mut().append(1, &run(metric, times.iter().copied()));
         let mut writer = SegmentWriter::create(&shard.disk, 0, "segment-x.nseg").unwrap();
         let mut copies = Copies::default();
         copies.take(&shard, &[metric]);
@@ -220,15 +235,15 @@ mod tests {
         let mut packer = Packer::default();
         let Copies { states, metrics } = &mut copies;
         let (metric, copy) = &metrics[0];
-        let written = [write_one(&shard, &mut writer, (*metric, copy), states, &mut packer).unwrap()];
+        let mut written = [write_one(&shard, &mut writer, (*metric, copy), states, &mut packer).unwrap()];
         let metric = *metric;
-        settle(&shard, &written);
+        settle(&shard, &mut written);
         (folder, shard, metric)
     }
 
     #[test]
     fn a_metric_born_again_while_its_former_life_was_written_keeps_its_measures() {
-        let (_folder, shard, metric) = overtaken(|head, metric| {
+        let (_folder, shard, metric) = overtaken(&[0, 60, 120], |head, metric| {
             head.delete(2, metric);
             head.append(3, &run(metric, [0, 10]));
         });
@@ -240,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_metric_that_changed_while_it_was_written_is_written_again() {
-        let (_folder, shard, metric) = overtaken(|head, metric| {
+        let (_folder, shard, metric) = overtaken(&[0, 60, 120], |head, metric| {
             head.append(2, &run(metric, [130, 180]));
         });
         assert_eq!(changed_metrics(&shard), [metric]);
@@ -248,5 +263,48 @@ mod tests {
         let raw = &head.metrics.get(metric).unwrap().raw;
         let left: Vec<i64> = raw.iter().map(|measure| measure.timestamp.as_secs()).collect();
         assert_eq!(left, [120, 130, 180], "what the segment has is no longer in memory, the rest is");
+    }
+
+    type Change = Box<dyn Fn(&mut crate::head::Head, MetricId)>;
+
+    fn all(state: &MetricState) -> Vec<i64> {
+        let mut columns = crate::pack::Columns::default();
+        state.fill(&mut columns, &mut nephos_timeseries::Scratch::default());
+        columns.timestamps.iter().map(|at| at.as_secs()).collect()
+    }
+
+    #[test]
+    fn what_a_checkpoint_left_is_packed_until_it_changes() {
+        let erase = |head: &mut crate::head::Head, metric| {
+            head.erase(2, metric, Timestamp::from_secs(130), Timestamp::from_secs(135));
+        };
+        let append = |times: &'static [i64]| {
+            move |head: &mut crate::head::Head, metric| {
+                head.append(2, &run(metric, times.iter().copied()));
+            }
+        };
+        let cases: [(Change, &[i64], usize); 5] = [
+            (Box::new(|_, _| {}), &[120, 130, 140], 0),
+            (Box::new(append(&[150, 155])), &[120, 130, 140, 150, 155], 2),
+            (Box::new(append(&[125])), &[120, 125, 130, 140], 4),
+            (Box::new(append(&[130, 170])), &[120, 130, 140, 170], 4),
+            (Box::new(erase), &[120, 140], 2),
+        ];
+        for (change, expected, plain) in cases {
+            let (_folder, shard, metric) = overtaken(&[0, 60, 120, 130, 140], change);
+            let mut head = shard.head_mut();
+            let state = head.metrics.get_mut(metric).unwrap();
+            assert_eq!(
+                (all(state), state.raw.len(), state.measures()),
+                (expected.to_vec(), plain, expected.len())
+            );
+            assert_eq!(state.last().as_secs(), *expected.last().unwrap());
+            // A late one later finds all of them as well.
+            head.append(3, &run(metric, [121]));
+            let state = head.metrics.get(metric).unwrap();
+            let mut late = expected.to_vec();
+            late.insert(1, 121);
+            assert_eq!((all(state), state.raw.len()), (late.clone(), late.len()));
+        }
     }
 }

@@ -10,17 +10,19 @@ use std::sync::Arc;
 
 use nephos_model::{Granularity, Measure, MetricId, Timestamp};
 use nephos_timeseries::{
-    ArchivePolicy, PolicyItem, first_kept, insert_run, low_water, sort_run, window_start,
+    ArchivePolicy, PolicyItem, Scratch, first_kept, insert_run, low_water, sort_run, window_start,
 };
 
 use crate::batch::{Batch, RunRef};
 use crate::contract::AppendReport;
 
 mod former;
+mod packed;
 mod past;
 mod table;
 
 pub(crate) use former::{Former, Sealing, begin, blind, ceil, known_from};
+pub(crate) use packed::Packed;
 pub(crate) use past::{Erased, Past, aggregate_rest, hidden, hide};
 pub(crate) use table::{MetricTable, Place};
 
@@ -34,7 +36,7 @@ pub(crate) struct MetricState {
     /// Whose it is, once it is in a table.
     pub(crate) metric: MetricId,
     /// Raw measures, ascending, one a timestamp: all from `sealed` on, as much before it as a bucket
-    /// that straddles it needs, and the one before those if differences are wanted.
+    /// that straddles it needs, and the one before those if differences are wanted. The oldest may be `packed`.
     pub(crate) raw: Vec<Measure>,
     /// End of the coarsest bucket of the newest measure: a newer one before this does not move the window.
     block_end: Timestamp,
@@ -55,6 +57,8 @@ pub(crate) struct MetricState {
     low_water: Option<Box<[(Granularity, Timestamp)]>>,
     /// What was done to it beside appending, if anything.
     pub(crate) past: Option<Box<Past>>,
+    /// Measures before those in `raw`.
+    packed: Option<Box<Packed>>,
 }
 
 impl MetricState {
@@ -72,6 +76,7 @@ impl MetricState {
             born_after: commit.saturating_sub(1),
             low_water: None,
             past: None,
+            packed: None,
         }
     }
 
@@ -99,6 +104,7 @@ impl MetricState {
             born_after,
             low_water,
             past: None,
+            packed: None,
         }
     }
 
@@ -107,12 +113,8 @@ impl MetricState {
         let mut raw = std::mem::take(&mut self.raw);
         raw.clone_from(&other.raw);
         let (policy, low_water) = (Arc::clone(&other.policy), other.low_water.clone());
-        *self = Self { raw, policy, low_water, past: other.past.clone(), ..*other };
-    }
-
-    /// The time of the newest measure that is there.
-    fn last_raw(&self) -> Timestamp {
-        self.raw.last().map_or(Timestamp::MIN, |measure| measure.timestamp)
+        let (past, packed) = (other.past.clone(), other.packed.clone());
+        *self = Self { raw, policy, low_water, past, packed, ..*other };
     }
 
     /// The newest measure's time, even if that one is erased.
@@ -158,7 +160,7 @@ impl MetricState {
         let measures = run.timestamps.iter().zip(run.values);
         let measures = measures.map(|(timestamp, value)| Measure::new(*timestamp, *value));
         let first = run.timestamps.first().copied().unwrap_or(Timestamp::MAX);
-        let ordered = (self.raw.is_empty() || first > self.last())
+        let ordered = (self.measures() == 0 || first > self.last())
             && run.timestamps.is_sorted_by(|earlier, later| earlier < later);
         let mut late = 0;
         if ordered && first >= self.window {
@@ -169,6 +171,9 @@ impl MetricState {
             scratch.extend(measures.filter(|measure| measure.timestamp >= self.window));
             late = run.timestamps.len() - scratch.len();
             sort_run(scratch);
+            if !scratch.is_empty() {
+                self.disturb();
+            }
             insert_run(&mut self.raw, scratch);
         }
         self.move_window();
@@ -222,7 +227,7 @@ impl MetricState {
         kept.unwrap_or(Timestamp::MIN)
     }
 
-    /// Where in `raw` the measures begin that buckets from `from` on need.
+    /// Where in `raw`, none of it packed, the measures begin that buckets from `from` on need.
     pub(crate) fn needed_from(&self, from: Timestamp) -> usize {
         let at = self.raw.partition_point(|measure| measure.timestamp < from);
         at.saturating_sub(usize::from(self.has_rate(from)))
@@ -231,6 +236,7 @@ impl MetricState {
     /// Notes that every bucket before `sealed` is in a segment, and forgets the measures nobody needs any more.
     /// Returns how many those were.
     pub(crate) fn seal(&mut self, sealed: Timestamp) -> usize {
+        self.unpack(&mut Scratch::default());
         let widths = self.widths_after(sealed);
         let needed = widths.map(|width| sealed.floor(width)).min().unwrap_or(sealed);
         let at = self.needed_from(needed);
@@ -401,7 +407,7 @@ impl Head {
 
     /// Bytes of all raw measures.
     pub(crate) fn raw_bytes(&self) -> u64 {
-        self.metrics.iter().map(|(_, state)| state.raw.len() as u64 * 16).sum()
+        self.metrics.iter().map(|(_, state)| state.measures() as u64 * 16).sum()
     }
 
     /// Whether segments already say what this commit did to a metric: only while a log is replayed.

@@ -8,13 +8,14 @@
 //! syncs once, merges them into the head, and answers. So an answer means: durable, and visible to the next read.
 //! The head keeps each metric's raw measures; nothing is aggregated yet. When the log has grown enough, a checkpoint
 //! aggregates what no late measure can change any more, packs it into a new segment together with the raw measures
-//! that are left, and drops the log. Compaction merges neighbouring segments, joins chunks, and leaves deleted
+//! that are left, which stay as small in memory until one of them changes, and drops the log. Compaction merges neighbouring segments, joins chunks, and leaves deleted
 //! metrics and expired buckets behind. Both run beside appends and queries and never stop them.
 //!
 //! **The way of a query.** Buckets before a metric's sealed edge are unpacked from segments, the chunks and columns
 //! that the window and method touch and no others; later ones are aggregated from raw measures there and then. Each
 //! is cut to what the policy given with the request still shows. Operations across metrics are computed by the owner of
-//! their series, or by several owners in parts, so that results travel instead of series.
+//! their series, or by several owners in parts, so that results travel instead of series; what is an aggregate of series
+//! is added up while they are read, and none of them is kept.
 //!
 //! **What changes what is stored.** Nothing does; a metric's state says how to read it. A range of time that was erased
 //! hides buckets until merging leaves them behind; a metric with another policy derives from the aggregates of the one

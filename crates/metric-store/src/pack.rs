@@ -1,5 +1,6 @@
 //! From a metric in memory to what a segment holds of it, and back.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use nephos_model::{Granularity, Measure, Timestamp};
@@ -11,7 +12,7 @@ use nephos_timeseries::{
 use crate::bytes::{Malformed, Reader, put_bytes, put_signed, put_unsigned};
 use crate::contract::StoreError;
 use crate::files::io_error;
-use crate::head::{Erased, Former, MetricState, Past, Sealing, aggregate_rest, blind, hidden};
+use crate::head::{Erased, Former, MetricState, Packed, Past, Sealing, aggregate_rest, blind, hidden};
 use crate::runs::{put_policy, read_granularity, read_policy};
 use crate::segment::{Block, Content, PackedChunk, Segment};
 
@@ -33,10 +34,22 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    /// Holds these measures and no others.
-    pub(crate) fn fill(&mut self, measures: &[Measure]) {
+    /// Forgets all measures, keeps the memory.
+    pub(crate) fn clear(&mut self) {
         self.timestamps.clear();
         self.values.clear();
+    }
+
+    /// Leaves these rows alone.
+    pub(crate) fn cut(&mut self, rows: Range<usize>) {
+        self.timestamps.truncate(rows.end);
+        self.values.truncate(rows.end);
+        self.timestamps.drain(..rows.start);
+        self.values.drain(..rows.start);
+    }
+
+    /// Adds measures.
+    pub(crate) fn add(&mut self, measures: &[Measure]) {
         self.timestamps.extend(measures.iter().map(|measure| measure.timestamp));
         self.values.extend(measures.iter().map(|measure| measure.value));
     }
@@ -59,6 +72,8 @@ fn rows_at_most(timestamps: &[Timestamp], granularity: Granularity) -> usize {
 pub(crate) struct Packer {
     columns: Columns,
     scratch: Scratch,
+    /// The raw measures of the last state.
+    raw: Vec<u8>,
 }
 
 impl Packer {
@@ -66,8 +81,10 @@ impl Packer {
     /// head will hold when the segment counts.
     pub(crate) fn seal(&mut self, state: &mut MetricState) -> Result<Content, CodecError> {
         let mut granularities = Vec::new();
+        state.unpack(&mut self.scratch);
         if state.window > state.sealed {
-            self.columns.fill(&state.raw);
+            self.columns.clear();
+            self.columns.add(&state.raw);
             for Sealing { granularity, methods, from, until } in state.sealing() {
                 let Columns { timestamps, values } = &self.columns;
                 let end = timestamps.partition_point(|timestamp| *timestamp < until);
@@ -92,6 +109,11 @@ impl Packer {
             state.seal(state.window);
         }
         Ok(Content { born_after: state.born_after, granularities, state: self.state(state)? })
+    }
+
+    /// The raw measures of a state that was [sealed](Self::seal) just now, packed, if that pays.
+    pub(crate) fn rest(&self, state: &MetricState) -> Option<Box<Packed>> {
+        if state.raw.len() > RAW_ROWS { None } else { Packed::of(state, &self.raw) }
     }
 
     /// Splits buckets into chunks and packs them; with `small`, short ones as well as can be.
@@ -130,14 +152,13 @@ impl Packer {
         if let Some(past) = &state.past {
             put_past(&mut buf, past);
         }
-        self.columns.fill(&state.raw);
+        state.fill(&mut self.columns, &mut self.scratch);
         let Columns { timestamps, values } = &self.columns;
         put_unsigned(&mut buf, timestamps.len().div_ceil(RAW_ROWS) as u64);
-        let mut packed = Vec::new();
         for (timestamps, values) in timestamps.chunks(RAW_ROWS).zip(values.chunks(RAW_ROWS)) {
-            packed.clear();
-            encode_raw_into(timestamps, values, Effort::Quick, &mut self.scratch, &mut packed)?;
-            put_bytes(&mut buf, &packed);
+            self.raw.clear();
+            encode_raw_into(timestamps, values, Effort::Quick, &mut self.scratch, &mut self.raw)?;
+            put_bytes(&mut buf, &self.raw);
         }
         let crc = crc32fast::hash(&buf);
         buf.extend_from_slice(&crc.to_le_bytes());

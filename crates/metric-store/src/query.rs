@@ -177,31 +177,40 @@ fn part(
     let sealed = state.sealed.floor(granularity);
     let formers = state.formers().to_vec();
     let low_water = if formers.is_empty() { Vec::new() } else { state.low_water().to_vec() };
-    let Range { start, end } = match formers.as_slice() {
-        [] => raw_range(state, from.max(sealed), stop, request.method),
-        // What is derived comes from other granularities.
-        _ => 0..state.raw.len(),
-    };
     let mut raw = memory.spare_columns.pop().unwrap_or_default();
-    raw.fill(state.raw.get(start..end).unwrap_or_default());
+    let wanted = formers.is_empty().then(|| (from.max(sealed), stop, request.method));
+    let is_packed = match wanted {
+        Some((from, _, method)) => state.is_packed_from(if method.rate { Timestamp::MIN } else { from }),
+        // What is derived comes from other granularities: it needs all measures.
+        None => true,
+    };
+    if is_packed {
+        state.fill(&mut raw, &mut memory.scratch);
+        let rows = wanted.map(|wanted| raw_range(state, &raw.timestamps, |at| *at, wanted));
+        raw.cut(rows.unwrap_or(0..raw.timestamps.len()));
+    } else {
+        raw.clear();
+        let rows = wanted.map(|wanted| raw_range(state, &state.raw, |measure| measure.timestamp, wanted));
+        raw.add(rows.and_then(|rows| state.raw.get(rows)).unwrap_or_default());
+    }
     let (erased, edge) = (state.erased().to_vec(), state.sealed);
     Some(Part { item, from, stop, sealed, raw, erased, formers, low_water, edge })
 }
 
-/// Raw measures of the buckets from `from` to the last that starts before `stop`.
-fn raw_range(
+/// Which measures belong to the buckets from a time on to the last that starts before another, with what differences
+/// need.
+fn raw_range<T>(
     state: &MetricState,
-    from: Timestamp,
-    stop: Option<Timestamp>,
-    method: AggregationMethod,
+    raw: &[T],
+    time: impl Fn(&T) -> Timestamp,
+    (from, stop, method): (Timestamp, Option<Timestamp>, AggregationMethod),
 ) -> Range<usize> {
-    let before = |time: Timestamp| state.raw.partition_point(|measure| measure.timestamp < time);
-    let start = before(from);
-    let start = start.saturating_sub(usize::from(method.rate));
+    let before = |end: Timestamp| raw.partition_point(|measure| time(measure) < end);
+    let start = before(from).saturating_sub(usize::from(method.rate));
     let end = match (stop, state.policy.coarsest()) {
         // The last bucket may reach one coarsest granularity beyond.
         (Some(stop), Some(coarsest)) => before(stop.plus_nanos(coarsest.as_nanos())),
-        _ => state.raw.len(),
+        _ => raw.len(),
     };
     start..end.max(start)
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use nephos_model::MetricId;
@@ -123,6 +124,15 @@ impl LocalStore {
             answer.await.map_err(|_| StoreError::Closed)??;
         }
         Ok(())
+    }
+
+    /// Waits until no checkpoint is under way.
+    pub(crate) async fn at_rest(&self) {
+        let busy =
+            |number| self.shard(number).is_ok_and(|(shard, _)| shard.checkpointing.load(Ordering::Acquire));
+        while self.owned().into_iter().any(busy) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Answers what is under way and stops. Later calls get [`StoreError::Closed`].

@@ -108,6 +108,8 @@ impl MetricState {
 
     /// Gets another policy.
     pub(super) fn adopt(&mut self, policy: &Arc<ArchivePolicy>) {
+        // What a checkpoint is about to leave of it is not what the next policy needs.
+        self.disturb();
         self.raise_low_water();
         let former = std::mem::replace(&mut self.policy, Arc::clone(policy));
         let until = self.window;

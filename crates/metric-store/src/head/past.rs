@@ -68,6 +68,7 @@ impl MetricState {
 
     /// Erases a range.
     pub(super) fn erase(&mut self, start: Timestamp, stop: Timestamp) {
+        self.disturb();
         let before = |raw: &[Measure], time: Timestamp| raw.partition_point(|m| m.timestamp < time);
         let from = before(&self.raw, start.max(self.window));
         let taken = from..before(&self.raw, stop).max(from);
@@ -97,10 +98,9 @@ impl MetricState {
 
     /// Forgets ranges whose buckets no segment has any more.
     pub(crate) fn forget_ranges(&mut self, gone: impl Fn(&Erased) -> bool) {
+        let (first, last) = (self.first_raw(), self.last_raw());
         let Some(past) = &mut self.past else { return };
-        let first = self.raw.first().map_or(Timestamp::MAX, |measure| measure.timestamp);
         past.erased.retain(|range| first < range.window || !gone(range));
-        let last = self.raw.last().map_or(Timestamp::MIN, |measure| measure.timestamp);
         if past.erased.is_empty() && past.former.is_empty() && past.newest <= last {
             self.past = None;
         }

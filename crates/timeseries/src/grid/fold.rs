@@ -11,7 +11,7 @@ use std::sync::Arc;
 use nephos_model::{Granularity, Timestamp};
 
 use super::reduction::{greater, lesser, one_if_value, or_zero};
-use super::{Fill, Grid, GridError, Overlap, Reduction, fill_gaps};
+use super::{Fill, Grid, GridError, Overlap, Reduction, fill_gaps, is_part};
 
 /// Fewer values than this are added up in the same order whether they are rows or a row.
 const FEW: usize = 8;
@@ -161,7 +161,7 @@ impl Fold {
     /// Takes a series, ascending in time; `counts` says of which of the aggregates it is a part. The others have its
     /// timestamps as well.
     pub fn add(&mut self, timestamps: &[Timestamp], values: &[f64], counts: impl Fn(usize) -> bool) {
-        if timestamps != self.timestamps {
+        if timestamps != self.timestamps && !is_part(timestamps, &self.timestamps) {
             self.join(timestamps);
         }
         let filler = if let Fill::Value(value) = self.fill { value } else { f64::NAN };

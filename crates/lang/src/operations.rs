@@ -3,8 +3,10 @@
 
 mod text;
 
+use std::collections::HashSet;
 use std::fmt;
 
+use foldhash::fast::RandomState;
 use serde_json::Value;
 
 use crate::arithmetic::{BinaryOperator, UnaryOperator};
@@ -130,7 +132,7 @@ impl Operation {
     pub fn references(&self) -> Vec<&Reference> {
         let mut found = Vec::new();
         self.collect(&mut found);
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::with_capacity_and_hasher(found.len(), RandomState::default());
         found.retain(|reference| seen.insert(*reference));
         found
     }

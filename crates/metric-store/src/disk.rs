@@ -62,6 +62,9 @@ pub(crate) trait Disk: Debug + Send + Sync {
     /// How long to gather appends between two writes of the log: zero where the write itself sets the pace.
     fn commit_window(&self) -> Duration;
 
+    /// Whether its calls wait for tasks of a runtime: then they must not be made on a thread that runs these.
+    fn needs_runtime(&self) -> bool;
+
     /// Appends that make a log long, whatever their size: where each is an object, many are slow to read and to remove.
     fn most_appends(&self) -> u64;
 }

@@ -26,7 +26,7 @@ use crate::maintenance::{self, Task};
 use crate::options::{Limits, RETRY_AFTER, StoreOptions};
 use crate::query::{Budget, Memory, query, read};
 use crate::shard::Shard;
-use crate::shard::commit::{self, Change, Command};
+use crate::shard::commit::{self, Call, Change, Command, Committer, SharedWriter, commit_here};
 
 /// Log bytes of calls that wait for the disk, in permits of [`PERMIT_BYTES`]; more calls wait at the door.
 const WAITING_BYTES: usize = 128 << 20;
@@ -51,6 +51,7 @@ pub struct LocalStore {
 struct Owned {
     shard: Arc<Shard>,
     commands: mpsc::Sender<Command>,
+    log: SharedWriter,
     thread: JoinHandle<()>,
 }
 
@@ -117,7 +118,7 @@ impl LocalStore {
     /// [`StoreError::Io`] if the disk refuses; nothing is lost then.
     pub async fn compact(&self, full: bool) -> Result<(), StoreError> {
         for number in self.owned() {
-            let (_, commands) = self.shard(number)?;
+            let commands = self.of(number, |owned| owned.commands.clone())?;
             let (reply, answer) = oneshot::channel();
             let sent = commands.send(Command::Checkpoint { full, reply }).await;
             sent.map_err(|_| StoreError::Closed)?;
@@ -174,7 +175,8 @@ impl LocalStore {
         // again.
         drop(jobs.try_send(Task::Watch(Arc::downgrade(&shard))));
         let committer = commit::start(Arc::clone(&shard), log, jobs, &self.options)?;
-        let owned = Owned { shard, commands: committer.commands, thread: committer.thread };
+        let Committer { commands, log, thread } = committer;
+        let owned = Owned { shard, commands, log, thread };
         shards().insert(number, owned);
         // Whoever closed the store meanwhile did not see it.
         if let Err(closed) = self.jobs() {
@@ -190,10 +192,15 @@ impl LocalStore {
         maintenance.as_ref().map(|(jobs, _)| jobs.clone()).ok_or(StoreError::Closed)
     }
 
-    fn shard(&self, number: u32) -> Result<(Arc<Shard>, mpsc::Sender<Command>), StoreError> {
+    fn shard(&self, number: u32) -> Result<Arc<Shard>, StoreError> {
+        self.of(number, |owned| Arc::clone(&owned.shard))
+    }
+
+    /// Something of a shard that this process serves.
+    fn of<T>(&self, number: u32, take: impl FnOnce(&Owned) -> T) -> Result<T, StoreError> {
         let shards = self.shards.read().unwrap_or_else(PoisonError::into_inner);
         match shards.get(&number) {
-            Some(owned) if !owned.shard.is_lost() => Ok((Arc::clone(&owned.shard), owned.commands.clone())),
+            Some(owned) if !owned.shard.is_lost() => Ok(take(owned)),
             _ if self.maintenance.lock().unwrap_or_else(PoisonError::into_inner).is_none() => {
                 Err(StoreError::Closed)
             }
@@ -204,17 +211,24 @@ impl LocalStore {
     /// Sends one change to each shard it touches, and waits for all of them.
     async fn commit(&self, changes: Vec<(u32, Change)>) -> Result<AppendReport, StoreError> {
         // All shards must be ours before any of them takes something.
+        let target = |owned: &Owned| (owned.commands.clone(), Arc::clone(&owned.log));
         let targets: Result<Vec<_>, _> =
-            changes.into_iter().map(|(number, change)| Ok((self.shard(number)?.1, change))).collect();
-        let mut answers = Vec::new();
-        for (commands, change) in targets? {
+            changes.into_iter().map(|(number, change)| Ok((self.of(number, target)?, change))).collect();
+        let targets = targets?;
+        let is_one = targets.len() == 1;
+        let mut answers = Vec::with_capacity(targets.len());
+        for ((commands, log), change) in targets {
             let bytes = change.encode();
             let permits = u32::try_from((bytes.len() / PERMIT_BYTES).clamp(1, WAITING_BYTES / PERMIT_BYTES));
             let permit = Arc::clone(&self.waiting).acquire_many_owned(permits.unwrap_or(1)).await;
             let permit = permit.map_err(|_| StoreError::Closed)?;
             let (reply, answer) = oneshot::channel();
-            let sent = commands.send(Command::Commit { change, bytes, reply, permit }).await;
-            sent.map_err(|_| StoreError::Closed)?;
+            let call = Call { change, bytes, reply, _permit: permit };
+            // Several shards write at the same time.
+            let call = if is_one { commit_here(&log, call) } else { Some(call) };
+            if let Some(call) = call {
+                commands.send(Command::Commit(call)).await.map_err(|_| StoreError::Closed)?;
+            }
             answers.push(answer);
         }
         let mut report = AppendReport::default();
@@ -243,7 +257,7 @@ impl LocalStore {
             let mut shards = Vec::with_capacity(self.count as usize);
             for number in 0..self.count {
                 // Perhaps no series is of that shard.
-                shards.push(self.shard(number).map(|(shard, _)| shard));
+                shards.push(self.shard(number));
             }
             let budget = Budget::new(self.options.limits.points);
             let mut reader = Reader { shards, budget, memory: Memory::default() };
@@ -413,7 +427,7 @@ impl MetricStore for LocalStore {
             let parts = self.by_shard(erase.metrics.iter().copied(), |metric| *metric);
             let mut changes = Vec::with_capacity(parts.len());
             for (number, metrics) in parts {
-                let most = self.shard(number)?.0.head().most_erased(&metrics);
+                let most = self.shard(number)?.head().most_erased(&metrics);
                 within(&self.options.limits, "a metric's erased ranges", most + 1, |_| ERASED_RANGES)?;
                 changes.push((number, Change::Erase(Erase { metrics, ..erase.clone() })));
             }
@@ -425,17 +439,17 @@ impl MetricStore for LocalStore {
     async fn adopt(&self, adoption: &Adoption) -> Result<Option<Arc<ArchivePolicy>>, StoreError> {
         let work = async {
             let number = shard_of(adoption.metric, self.count);
-            let formers = self.shard(number)?.0.head().former_policies(adoption.metric).len();
+            let formers = self.shard(number)?.head().former_policies(adoption.metric).len();
             within(&self.options.limits, "a metric's former policies", formers + 1, |_| FORMER_POLICIES)?;
             self.commit(vec![(number, Change::Adopt(adoption.clone()))]).await?;
-            Ok(self.shard(number)?.0.head().former_policies(adoption.metric).pop())
+            Ok(self.shard(number)?.head().former_policies(adoption.metric).pop())
         };
         work.await.inspect_err(|error| instrument::failed("adopt", error))
     }
 
     async fn statistics(&self) -> Result<StoreStatistics, StoreError> {
         let shards: Result<Vec<_>, _> = self.owned().into_iter().map(|number| self.shard(number)).collect();
-        let shards: Vec<_> = shards?.into_iter().map(|(shard, _)| shard).collect();
+        let shards = shards?;
         blocking(move || {
             let mut sum = StoreStatistics::default();
             for shard in shards {

@@ -203,6 +203,10 @@ impl<F: Fs> Disk for LocalDisk<F> {
         Duration::ZERO
     }
 
+    fn needs_runtime(&self) -> bool {
+        false
+    }
+
     fn most_appends(&self) -> u64 {
         u64::MAX
     }

@@ -186,6 +186,10 @@ impl Disk for ObjectDisk {
         self.window
     }
 
+    fn needs_runtime(&self) -> bool {
+        true
+    }
+
     fn most_appends(&self) -> u64 {
         MOST_APPENDS
     }

@@ -1,10 +1,11 @@
 //! Group commit: one thread a shard takes all calls that arrived while the disk was busy, writes them as one frame,
-//! syncs once, applies them to the head and answers.
+//! syncs once, applies them to the head and answers. A small call that comes alone, after one that did, is done by its
+//! caller instead, if the disk is quick: waking another thread and being woken by it would take longer than the disk does.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -25,6 +26,10 @@ use crate::runs::put_batch;
 
 /// A commit takes no more calls once it has so many bytes.
 const COMMIT_BYTES: usize = 8 << 20;
+/// Calls of more bytes are for the writer's thread, whoever is waiting.
+const ALONE_BYTES: usize = 64 << 10;
+/// A disk that takes longer to write is waited for by the writer's thread only.
+const QUICK: Duration = Duration::from_micros(500);
 const QUEUE: usize = 1_024;
 /// A file of the log is read as a whole at the next start.
 const LOG_FILE_BYTES: u64 = 64 << 20;
@@ -88,29 +93,40 @@ impl Change {
     }
 }
 
+/// A change that waits for the disk.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) change: Change,
+    /// [Encoded](Change::encode).
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) reply: oneshot::Sender<Result<AppendReport, StoreError>>,
+    /// Memory that the call may take; given back when it is answered.
+    pub(crate) _permit: OwnedSemaphorePermit,
+}
+
 /// What the writer is asked.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Make durable, apply, answer.
-    Commit {
-        change: Change,
-        bytes: Vec<u8>,
-        reply: oneshot::Sender<Result<AppendReport, StoreError>>,
-        /// Memory that the call may take; given back when it is answered.
-        permit: OwnedSemaphorePermit,
-    },
+    Commit(Call),
     /// Write what the log holds to a segment, then merge segments.
     Checkpoint { full: bool, reply: oneshot::Sender<Result<(), StoreError>> },
 }
 
-/// A shard's writer thread.
+/// A shard's writer thread, and the way to do without it.
 #[derive(Debug)]
 pub(crate) struct Committer {
     pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) log: SharedWriter,
     pub(crate) thread: JoinHandle<()>,
 }
 
-struct Writer {
+/// Who locks the writer has the log; it is gone when the shard is given up.
+pub(crate) type SharedWriter = Arc<Mutex<Option<Writer>>>;
+
+/// Writes the log.
+#[derive(Debug)]
+pub(crate) struct Writer {
     shard: Arc<Shard>,
     log: LogWriter,
     jobs: SyncSender<Task>,
@@ -121,13 +137,9 @@ struct Writer {
     last_write: Duration,
     /// Whether the last group was refused or could not be written: told when it begins and when it ends.
     troubled: bool,
-}
-
-struct Pending {
-    change: Change,
-    bytes: Vec<u8>,
-    reply: oneshot::Sender<Result<AppendReport, StoreError>>,
-    _permit: OwnedSemaphorePermit,
+    /// Calls of the last group, and how long its write took.
+    last_group: usize,
+    last_took: Duration,
 }
 
 /// Starts the writer of an open shard.
@@ -147,45 +159,83 @@ pub(crate) fn start(
         next_checkpoint: Duration::ZERO,
         last_write: Duration::ZERO,
         troubled: false,
+        last_group: 0,
+        last_took: Duration::ZERO,
         shard,
     };
     let place = writer.shard.disk.describe("");
+    let name = format!("log-{:04}", writer.shard.number);
+    let log = Arc::new(Mutex::new(Some(writer)));
+    let shared = Arc::clone(&log);
     let thread = std::thread::Builder::new()
-        .name(format!("log-{:04}", writer.shard.number))
-        .spawn(move || writer.run(queue))
+        .name(name)
+        .spawn(move || {
+            run(&shared, queue);
+            // The log's file is closed with it.
+            *shared.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        })
         .map_err(io_error("start the log's thread of", Path::new(&place)))?;
-    Ok(Committer { commands, thread })
+    Ok(Committer { commands, log, thread })
+}
+
+fn run(log: &Mutex<Option<Writer>>, mut queue: mpsc::Receiver<Command>) {
+    let mut next = None;
+    while let Some(command) = next.take().or_else(|| queue.blocking_recv()) {
+        // After a panic it is unknown what was applied: whoever opens the shard again reads the log.
+        let Ok(mut writer) = log.lock() else { return };
+        let Some(writer) = writer.as_mut() else { return };
+        match command {
+            Command::Checkpoint { full, reply } => writer.checkpoint(full, Some(reply)),
+            Command::Commit(call) => {
+                writer.checkpoint_if_due();
+                writer.gather();
+                let mut size = call.bytes.len();
+                let mut group = vec![call];
+                while size < COMMIT_BYTES {
+                    match queue.try_recv() {
+                        Ok(Command::Commit(call)) => {
+                            size += call.bytes.len();
+                            group.push(call);
+                        }
+                        Ok(other) => {
+                            next = Some(other);
+                            break;
+                        }
+                        Err(_) => break,
+                    }
+                }
+                writer.commit(group);
+                writer.checkpoint_if_due();
+            }
+        }
+    }
+}
+
+/// Does a call right here, in its caller's thread, if the disk is quick and nobody else wants it; otherwise gives it back:
+/// it is one for the writer's thread.
+pub(crate) fn commit_here(log: &Mutex<Option<Writer>>, call: Call) -> Option<Call> {
+    if call.bytes.len() > ALONE_BYTES {
+        return Some(call);
+    }
+    let Ok(mut writer) = log.try_lock() else { return Some(call) };
+    match writer.as_mut() {
+        Some(writer) if writer.is_quick() => {
+            writer.commit(vec![call]);
+            None
+        }
+        _ => Some(call),
+    }
 }
 
 impl Writer {
-    fn run(mut self, mut queue: mpsc::Receiver<Command>) {
-        let mut next = None;
-        while let Some(command) = next.take().or_else(|| queue.blocking_recv()) {
-            match command {
-                Command::Checkpoint { full, reply } => self.checkpoint(full, Some(reply)),
-                Command::Commit { change, bytes, reply, permit } => {
-                    self.checkpoint_if_due();
-                    self.gather();
-                    let mut size = bytes.len();
-                    let mut group = vec![Pending { change, bytes, reply, _permit: permit }];
-                    while size < COMMIT_BYTES {
-                        match queue.try_recv() {
-                            Ok(Command::Commit { change, bytes, reply, permit }) => {
-                                size += bytes.len();
-                                group.push(Pending { change, bytes, reply, _permit: permit });
-                            }
-                            Ok(other) => {
-                                next = Some(other);
-                                break;
-                            }
-                            Err(_) => break,
-                        }
-                    }
-                    self.commit(group);
-                    self.checkpoint_if_due();
-                }
-            }
-        }
+    /// Whether a call takes no longer than a thread may be kept waiting that has other things to do: calls did not come in
+    /// groups, the last write was quick, and there is nothing to do besides.
+    fn is_quick(&self) -> bool {
+        !self.shard.disk.needs_runtime()
+            && self.last_group == 1
+            && self.last_took < QUICK
+            && self.log.len() < LOG_FILE_BYTES
+            && !self.is_log_long()
     }
 
     /// Waits until the next write of the log may begin: more calls join it meanwhile.
@@ -200,7 +250,8 @@ impl Writer {
     }
 
     /// Makes a group of calls durable, applies and answers them.
-    fn commit(&mut self, group: Vec<Pending>) {
+    fn commit(&mut self, group: Vec<Call>) {
+        self.last_group = group.len();
         let group = match self.refusal() {
             Some(refusal) => self.refuse(group, &refusal),
             None => group,
@@ -210,7 +261,9 @@ impl Writer {
         }
         let number = self.shard.head().commit + 1;
         let (start, before) = (self.clock.monotonic(), self.log.len());
-        if let Err(error) = self.log.append(number, group.iter().map(|call| call.bytes.as_slice())) {
+        let written = self.log.append(number, group.iter().map(|call| call.bytes.as_slice()));
+        self.last_took = self.clock.monotonic().saturating_sub(start);
+        if let Err(error) = written {
             self.shard.note_loss(&error);
             let error = self.named(error);
             self.trouble(&error);
@@ -225,7 +278,7 @@ impl Writer {
         {
             tracing::warn!(error = %error, "a new log file could not be started; the old one goes on");
         }
-        instrument::committed(group.len(), written, self.clock.monotonic().saturating_sub(start));
+        instrument::committed(group.len(), written, self.last_took);
         self.shard.logged.fetch_add(written, Ordering::Relaxed);
         let appends = group.iter().any(|call| matches!(call.change, Change::Append(_)));
         if appends && std::mem::take(&mut self.troubled) {
@@ -239,7 +292,7 @@ impl Writer {
     fn apply(
         &self,
         number: u64,
-        group: Vec<Pending>,
+        group: Vec<Call>,
     ) -> Vec<(oneshot::Sender<Result<AppendReport, StoreError>>, AppendReport)> {
         let mut head = self.shard.head_mut();
         let mut answers = Vec::with_capacity(group.len());
@@ -286,7 +339,7 @@ impl Writer {
     }
 
     /// Answers appends with an error. Deletions go on: they make room.
-    fn refuse(&mut self, group: Vec<Pending>, refusal: &StoreError) -> Vec<Pending> {
+    fn refuse(&mut self, group: Vec<Call>, refusal: &StoreError) -> Vec<Call> {
         self.trouble(refusal);
         let (refused, taken): (Vec<_>, Vec<_>) =
             group.into_iter().partition(|call| matches!(call.change, Change::Append(_)));
@@ -314,11 +367,15 @@ impl Writer {
         })
     }
 
+    /// Whether the log is so long that segments should hold it.
+    fn is_log_long(&self) -> bool {
+        self.shard.unsealed() >= self.checkpoint_bytes()
+            || self.log.frames() >= self.shard.disk.most_appends()
+    }
+
     fn checkpoint_if_due(&mut self) {
         let now = self.clock.monotonic();
-        let long = self.shard.unsealed() >= self.checkpoint_bytes()
-            || self.log.frames() >= self.shard.disk.most_appends();
-        let due = long
+        let due = self.is_log_long()
             && !self.shard.checkpointing.load(Ordering::Acquire)
             && (now >= self.next_checkpoint || !self.shard.checkpoint_failed.load(Ordering::Relaxed));
         if due {

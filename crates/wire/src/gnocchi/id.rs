@@ -40,6 +40,54 @@ pub fn resource_id(text: &str, creator: Option<&str>) -> Result<ResourceId, Reso
     Ok(ResourceId(Uuid::new_v5(&NAMESPACE, name.as_bytes())))
 }
 
+/// A UUID in the form that nearly all clients send, `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx` in letters of either case; `None`
+/// for everything else, be it a UUID or not.
+#[inline]
+pub(super) fn usual_uuid(text: &[u8]) -> Option<Uuid> {
+    let text: &[u8; 36] = text.try_into().ok()?;
+    if [text[8], text[13], text[18], text[23]] != [b'-'; 4] {
+        return None;
+    }
+    let [a, b, c, d] = [
+        text[0..8].try_into().ok()?,
+        four_and_four(text, 9, 14)?,
+        four_and_four(text, 19, 24)?,
+        text[28..36].try_into().ok()?,
+    ];
+    let words = [hex_word(a)?, hex_word(b)?, hex_word(c)?, hex_word(d)?];
+    let mut bytes = [0; 16];
+    bytes.iter_mut().zip(words.into_iter().flat_map(u32::to_le_bytes)).for_each(|(slot, byte)| *slot = byte);
+    Some(Uuid::from_bytes(bytes))
+}
+
+fn four_and_four(text: &[u8; 36], first: usize, second: usize) -> Option<[u8; 8]> {
+    let mut both = [0; 8];
+    both[..4].copy_from_slice(text.get(first..first + 4)?);
+    both[4..].copy_from_slice(text.get(second..second + 4)?);
+    Some(both)
+}
+
+/// Eight hexadecimal digits as the four bytes they stand for, the first lowest; all digits at once, a byte each.
+#[inline]
+fn hex_word(digits: [u8; 8]) -> Option<u32> {
+    const fn all(byte: u8) -> u64 {
+        u64::from_le_bytes([byte; 8])
+    }
+    let text = u64::from_le_bytes(digits);
+    let letters = text & all(0x40);
+    // Letters count from 1 in the low half of their byte.
+    let values = (text & all(0x0f)) + (letters >> 6) * 9;
+    // None above fifteen, and written back in small letters what was read: nothing carries, since no byte is above 24.
+    let above_nine = ((values + all(0x76)) & all(0x80)) >> 7;
+    let is_digit = values & all(0xf0) == 0;
+    if !is_digit || values + all(b'0') + above_nine * u64::from(b'a' - b'0' - 10) != text | (letters >> 1) {
+        return None;
+    }
+    let pairs = (values << 4 | values >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
+    u32::try_from((fours | fours >> 16) & 0xffff_ffff).ok()
+}
+
 /// A UUID in any text form that Python's `uuid.UUID` takes: with or without dashes, in braces, as a URN.
 pub fn parse_uuid(text: &str) -> Option<Uuid> {
     if let Ok(uuid) = Uuid::parse_str(text) {
@@ -112,6 +160,25 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_usual_form_is_read_as_any_other_is(
+            number in any::<u128>(),
+            upper in any::<u64>(),
+            damage in proptest::option::of((0_usize..36, any::<u8>())),
+        ) {
+            let text = Uuid::from_u128(number).to_string();
+            let mix = |(at, letter): (usize, u8)| {
+                if upper >> at & 1 == 1 { letter.to_ascii_uppercase() } else { letter }
+            };
+            let mut text: Vec<u8> = text.bytes().enumerate().map(mix).collect();
+            if let Some((at, byte)) = damage {
+                text[at] = byte;
+            }
+            let expected = std::str::from_utf8(&text).ok().and_then(|text| Uuid::try_parse(text).ok());
+            prop_assert_eq!(usual_uuid(&text), expected);
+            prop_assert_eq!(usual_uuid(&text[1..]), None);
+        }
+
         #[test]
         fn any_text_gets_an_id_or_a_reason(text in ".{0,300}", creator in proptest::option::of(".{0,10}")) {
             let first = resource_id(&text, creator.as_deref());

@@ -15,6 +15,8 @@ use uuid::Uuid;
 use cursor::Cursor;
 use item::Items;
 
+use super::id;
+
 /// Measures of many runs, each run behind the one before.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Columns {
@@ -77,7 +79,7 @@ pub fn by_metric(body: &[u8]) -> Option<ByMetric> {
     let (mut ids, mut ends) = (Vec::new(), Vec::new());
     let mut cursor = Cursor::new(body);
     cursor.object(|cursor, key| {
-        ids.push(Uuid::try_parse_ascii(key).ok()?);
+        ids.push(id::usual_uuid(key).or_else(|| Uuid::try_parse_ascii(key).ok())?);
         items.list(cursor)?;
         if ends.is_empty() {
             // The first run tells how many there are likely to be.

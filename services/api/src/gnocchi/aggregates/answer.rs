@@ -75,7 +75,12 @@ impl Measures {
                 Some((resource, name)) => (Some(*resource), name.clone()),
                 None => (None, source.metric.to_string()),
             };
-            sorted.entry(resource).or_default().entry(name).or_default().insert(source.method(), series);
+            sorted
+                .entry(resource)
+                .or_default()
+                .entry(name)
+                .or_default()
+                .insert(source.method.as_str(), series);
         }
         let mut entries = Vec::new();
         for (resource, by_name) in sorted {

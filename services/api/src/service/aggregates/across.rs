@@ -1,12 +1,13 @@
 //! One series from the same aggregate of several metrics: the older way to ask (metrics-api §11).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use nephos_identity::Caller;
 use nephos_identity::policy::metrics as rules;
 use nephos_lang::operations::{Operation, Reference};
 use nephos_metric_store::Resample;
-use nephos_model::Granularity;
+use nephos_model::{Granularity, MetricId};
 use nephos_timeseries::{Across, AggregationMethod, Fill};
 use nephos_wire::python;
 use serde_json::json;
@@ -54,15 +55,20 @@ impl AcrossQuestion {
         let alone = metrics.len() == 1;
         let reference =
             |metric: &Subject| Reference { name: metric.id.to_string(), method: self.aggregation.clone() };
-        let references: Vec<Reference> = metrics.iter().map(reference).collect();
-        let sources = metrics.iter().zip(&references).map(|(metric, reference)| Source {
-            metric: metric.id,
-            policy: Arc::clone(&metric.kind.policy),
-            found: None,
-            references: vec![reference.clone()],
-        });
-        let sources = sources.collect();
-        let mut operation = Operation::Metric(references);
+        let mut operation = Operation::Metric(metrics.iter().map(reference).collect());
+        let mut numbers = HashMap::<MetricId, u32>::new();
+        let mut sources = Vec::with_capacity(metrics.len());
+        for metric in metrics {
+            // A metric that comes again is meant by the same reference.
+            let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+            sources.push(Source {
+                metric: metric.id,
+                policy: Arc::clone(&metric.kind.policy),
+                found: None,
+                method: self.aggregation.clone(),
+                references: vec![*numbers.entry(metric.id).or_insert(next)],
+            });
+        }
         if alone {
             // A single series is shown as it is.
             let filling = Filling::Fill { fill: Fill::Null, dropping: false };

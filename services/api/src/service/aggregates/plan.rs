@@ -1,6 +1,5 @@
 //! Which series go into one result.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use nephos_lang::operations::Reference;
@@ -21,16 +20,14 @@ pub struct Source {
     pub policy: Arc<ArchivePolicy>,
     /// The resource it was found by, and its name there; `None` if it was named by its id.
     pub found: Option<(ResourceId, String)>,
-    /// The references that mean it: the first is the one that errors speak of.
-    pub references: Vec<Reference>,
+    /// Name of the method.
+    pub method: String,
+    /// The references that mean it, by their numbers among those of the operations: the first is the one that errors
+    /// speak of.
+    pub references: Vec<u32>,
 }
 
 impl Source {
-    /// Name of the method.
-    pub fn method(&self) -> &str {
-        self.references.first().map(|reference| reference.method.as_str()).unwrap_or_default()
-    }
-
     /// How errors call it: its name on the resource, or its id.
     fn name(&self) -> String {
         self.found.as_ref().map_or_else(|| self.metric.to_string(), |(_, name)| name.clone())
@@ -67,13 +64,13 @@ impl Plan {
         let granularities = match window.granularity {
             Some(granularity) => vec![granularity],
             None => common(&sources).ok_or_else(|| {
-                let detail = sources.iter().map(|source| json!([source.name(), source.method()]));
+                let detail = sources.iter().map(|source| json!([source.name(), source.method]));
                 unaggregable("No granularity match", detail.collect())
             })?,
         };
         let mut methods = Vec::with_capacity(sources.len());
         for source in &sources {
-            let method = source.method().parse::<AggregationMethod>().ok();
+            let method = source.method.parse::<AggregationMethod>().ok();
             match method.filter(|method| source.policy.methods.contains(method)) {
                 Some(method) => methods.push(method),
                 None => {
@@ -81,14 +78,14 @@ impl Plan {
                         missing: true,
                         cause: "Metrics with unknown aggregation",
                         reason: None,
-                        detail: json!([[source.metric.to_string(), source.method()]]),
+                        detail: json!([[source.metric.to_string(), source.method]]),
                     });
                 }
             }
         }
         let lacking = |source: &Source| {
             let lacks = granularities.iter().find(|granularity| source.policy.item(**granularity).is_none());
-            lacks.map(|granularity| json!([source.name(), source.method(), granularity.as_secs_f64()]))
+            lacks.map(|granularity| json!([source.name(), source.method, granularity.as_secs_f64()]))
         };
         let lacking: Vec<Value> = sources.iter().filter_map(lacking).collect();
         if !lacking.is_empty() {
@@ -108,14 +105,14 @@ impl Plan {
             stop: self.window.stop,
             resample: self.regroup,
         });
-        let mut meant: HashMap<&Reference, Vec<u32>> = HashMap::new();
+        let mut selection = vec![Vec::new(); self.operations.references().len()];
         for (place, source) in (0..).zip(&self.sources) {
             for reference in &source.references {
-                meant.entry(reference).or_default().push(place);
+                if let Some(meant) = selection.get_mut(*reference as usize) {
+                    meant.push(place);
+                }
             }
         }
-        let references = self.operations.references().into_iter();
-        let selection = references.map(|reference| meant.remove(reference).unwrap_or_default()).collect();
         let (operations, filling) = (Arc::clone(&self.operations), self.filling);
         let work = Work::Operations { operations, selection, filling };
         Computation { requests: requests.collect(), work }
@@ -134,9 +131,13 @@ impl Plan {
 
     /// The series do not go together, for this reason.
     pub fn refuse(&self, reason: impl Into<String>) -> Problem {
-        let detail = self.sources.iter().map(|source| match source.references.first() {
-            Some(Reference { name, method }) => json!([name, method]),
-            None => json!([source.name(), source.method()]),
+        let references = self.operations.references();
+        let detail = self.sources.iter().map(|source| {
+            let first = source.references.first().and_then(|number| references.get(*number as usize));
+            match first {
+                Some(Reference { name, method }) => json!([name, method]),
+                None => json!([source.name(), source.method]),
+            }
         });
         unaggregable(reason, detail.collect())
     }

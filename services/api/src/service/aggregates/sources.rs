@@ -1,11 +1,11 @@
 //! Finding the series that references mean.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use nephos_identity::Caller;
 use nephos_identity::policy::metrics as rules;
-use nephos_index::MetricKind;
 use nephos_lang::glob;
 use nephos_lang::operations::Reference;
 use nephos_model::{MetricId, Resource, ResourceId};
@@ -33,18 +33,12 @@ pub async fn by_id(
             detail: Value::Array(detail),
         });
     };
-    let mut seen = HashSet::new();
-    let distinct: Vec<MetricId> = ids.iter().copied().filter(|id| seen.insert(*id)).collect();
-    let known = state.index.known_metrics(&distinct).await?;
-    let kinds: HashMap<MetricId, &MetricKind> = distinct
-        .iter()
-        .zip(&known.metrics)
-        .filter_map(|(id, kind)| Some((*id, known.kinds.get((*kind)?)?)))
-        .collect();
-    let mut unknown: Vec<String> =
-        distinct.iter().filter(|id| !kinds.contains_key(id)).map(ToString::to_string).collect();
+    let known = state.index.known_metrics(&ids).await?;
+    let absent = ids.iter().zip(&known.metrics).filter(|(_, kind)| kind.is_none());
+    let mut unknown: Vec<String> = absent.map(|(id, _)| id.to_string()).collect();
     if !unknown.is_empty() {
         unknown.sort_unstable();
+        unknown.dedup();
         return Err(Problem::Detailed {
             missing: true,
             cause: "Unknown metrics",
@@ -54,9 +48,9 @@ pub async fn by_id(
     }
     known.kinds.iter().try_for_each(|kind| measures::demand_on(rules::GET_METRIC, caller, kind))?;
     let mut sources = Sources::default();
-    for (reference, id) in references.iter().zip(&ids) {
-        if let Some(kind) = kinds.get(id) {
-            sources.add(*id, &kind.policy, None, reference);
+    for (((number, reference), id), kind) in (0..).zip(references).zip(&ids).zip(&known.metrics) {
+        if let Some(kind) = kind.and_then(|kind| known.kinds.get(kind)) {
+            sources.add(*id, &kind.policy, None, (number, reference));
         }
     }
     Ok(sources.list)
@@ -89,12 +83,12 @@ pub fn by_name(
 ) -> Vec<Source> {
     let mut sources = Sources::default();
     for resource in found {
-        for reference in references {
+        for (number, reference) in (0..).zip(references) {
             let matching = resource.metrics.iter().filter(|(name, _)| glob::matches(&reference.name, name));
             for (name, id) in matching {
                 // A metric that went a moment ago has no policy any more.
                 if let Some(policy) = policies.get(id) {
-                    sources.add(*id, policy, Some((resource.id, name)), reference);
+                    sources.add(*id, policy, Some((resource.id, name)), (number, reference));
                 }
             }
         }
@@ -126,27 +120,28 @@ fn python_text(text: &str) -> String {
 
 /// Series, each once however many references mean it.
 #[derive(Debug, Default)]
-struct Sources {
+struct Sources<'r> {
     list: Vec<Source>,
-    places: HashMap<(MetricId, String), usize>,
+    places: HashMap<(MetricId, &'r str), usize, RandomState>,
 }
 
-impl Sources {
+impl<'r> Sources<'r> {
     fn add(
         &mut self,
         metric: MetricId,
         policy: &Arc<ArchivePolicy>,
         found: Option<(ResourceId, &str)>,
-        reference: &Reference,
+        (number, reference): (u32, &'r Reference),
     ) {
-        let place = *self.places.entry((metric, reference.method.clone())).or_insert(self.list.len());
+        let place = *self.places.entry((metric, &reference.method)).or_insert(self.list.len());
         match self.list.get_mut(place) {
-            Some(source) => source.references.push(reference.clone()),
+            Some(source) => source.references.push(number),
             None => self.list.push(Source {
                 metric,
                 policy: Arc::clone(policy),
                 found: found.map(|(id, name)| (id, name.to_owned())),
-                references: vec![reference.clone()],
+                method: reference.method.clone(),
+                references: vec![number],
             }),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Null is as in SQL: only `= null`, `!= null` and `!= value` ever hold for it.
 
+mod look;
 mod pattern;
 
 use nephos_lang::filter::{Filter, Operator};
@@ -81,30 +82,6 @@ impl Translator<'_> {
         let clause = self.clause(filter, conditions)?;
         conditions.push(clause);
         Ok(())
-    }
-
-    /// Texts of which one must be the value of an attribute of the type, for each attribute that the filter says that of.
-    fn texts<'f>(&self, filter: &'f Filter, found: &mut Vec<(&'f str, Vec<String>)>) {
-        let (attribute, values) = match filter {
-            Filter::All(parts) => return parts.iter().for_each(|part| self.texts(part, found)),
-            Filter::Compare { operator: Operator::Eq, attribute, value } => {
-                (attribute, std::slice::from_ref(value))
-            }
-            Filter::In { attribute, values } => (attribute, values.as_slice()),
-            _ => return,
-        };
-        // What every resource has is no attribute of the type.
-        let Ok(subject) = self.subject(attribute) else { return };
-        if !subject.expression.contains("r.attributes") {
-            return;
-        }
-        let text = |value: &Json| match self.convert(subject.kind, value) {
-            Some(Value::Text(text)) => Some(text.chars().take(NOTED_LETTERS).collect()),
-            _ => None,
-        };
-        found.extend(
-            values.iter().map(text).collect::<Option<Vec<String>>>().map(|texts| (attribute.as_str(), texts)),
-        );
     }
 
     fn clause(&self, filter: &Filter, conditions: &mut Conditions) -> Result<String, IndexError> {
@@ -367,9 +344,6 @@ fn balanced(clauses: &[String], word: &str) -> String {
     }
 }
 
-/// How much of a text of an attribute is noted for finding it.
-const NOTED_LETTERS: usize = 255;
-
 impl SqlIndex {
     /// Adds the conditions that a resource is of the type and fits the filter. Resources that share a text of an attribute
     /// are looked up first if they are few; where they are many, a page of a listing meets enough of them on its way.
@@ -380,14 +354,10 @@ impl SqlIndex {
         conditions: &mut Conditions,
     ) -> Result<(), IndexError> {
         const FEW: usize = 5_000;
-        let mut texts = Vec::new();
-        translator.texts(filter, &mut texts);
-        let any = self.db.dialect().any_of("value", 2, Kind::Text);
-        let sql = format!("SELECT id FROM resource_attribute WHERE name = $1 AND {any} LIMIT {}", FEW + 1);
         let mut few = None;
-        for (attribute, values) in texts {
-            let params = [attribute.into(), Value::TextList(values)];
-            let rows = self.db.list(sql.clone(), &[Kind::Bytes], &params).await?;
+        for look in translator.looks(filter) {
+            let (sql, params) = look.statement(self.db.dialect(), FEW + 1);
+            let rows = self.db.list(sql, &[Kind::Bytes], &params).await?;
             if rows.len() <= FEW {
                 let ids = rows.iter().map(|row| row.bytes(0).map(<[u8]>::to_vec));
                 few = Some(ids.collect::<Result<_, _>>()?);

@@ -186,7 +186,7 @@ async fn searches(index: &SqlIndex, first_page: &Page) {
         json!({"=": {"image": "00000000-0000-0000-0000-000000000007"}}),
     ] {
         // Where the database thinks that few fit, it would rather read a small table whole.
-        let few = json!([{"=": {"cores": 2}}, {"in": {"cores": [1, 2.5]}}, {"like": {"flavor": "f7%"}}]);
+        let few = json!([{"=": {"cores": 2}}, {"in": {"cores": [1, 2.5]}}]);
         if !few.as_array().is_some_and(|few| few.contains(&filter)) {
             index.search_resources(&search("instance", false, &filter), first_page).await.unwrap();
         }

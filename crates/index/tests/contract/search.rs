@@ -224,6 +224,13 @@ pub(crate) async fn texts_of_attributes_are_found_whatever_becomes_of_them(f: &F
         (false, json!({"in": {"flavor": ["brief", long('b'), long('c')]}}), vec![1, 2]),
         (false, json!({"and": [{"=": {"flavor": "brief"}}, {"=": {"zone": "south"}}]}), vec![]),
         (false, json!({"not": {"=": {"flavor": "brief"}}}), vec![2]),
+        (false, json!({"like": {"flavor": "bri%"}}), vec![1]),
+        (false, json!({"like": {"flavor": "bri_"}}), vec![]),
+        (false, json!({"like": {"flavor": "Bri%"}}), vec![]),
+        (false, json!({"like": {"flavor": "%ief"}}), vec![1]),
+        (false, json!({"like": {"flavor": long('b')}}), vec![2]),
+        (false, json!({"like": {"flavor": "long \u{2714}%"}}), vec![2]),
+        (true, json!({"like": {"flavor": "long \u{2714}%"}}), vec![1, 2]),
         (false, json!({"=": {"zone": "north"}}), vec![1, 2]),
         (true, json!({"=": {"zone": "north"}}), vec![1, 1, 1, 2, 2]),
     ] {

@@ -52,6 +52,14 @@ impl Pattern {
         Some(Self(parts))
     }
 
+    /// The text that whatever fits starts with, if there is one.
+    pub(super) fn start(&self) -> Option<&str> {
+        match self.0.first()? {
+            Part::Text(text) => Some(text),
+            Part::Any | Part::One => None,
+        }
+    }
+
     pub(super) fn literal(text: &str) -> Self {
         Self(vec![Part::Text(text.to_owned())])
     }

@@ -179,7 +179,7 @@ async fn searches(index: &SqlIndex, first_page: &Page) {
         json!({">": {"cores": 1.5}}),
         json!({"in": {"cores": [1, 2.5]}}),
         json!({"=": {"locked": true}}),
-        json!({"like": {"flavor": "f7%"}}),
+        json!({"like": {"flavor": "f77%"}}),
         json!({"like": {"flavor": "%7"}}),
         json!({"!=": {"flavor": "f7"}}),
         json!({">": {"born-at": "2026-01-01"}}),

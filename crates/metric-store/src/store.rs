@@ -129,8 +129,7 @@ impl LocalStore {
 
     /// Waits until no checkpoint is under way.
     pub(crate) async fn at_rest(&self) {
-        let busy =
-            |number| self.shard(number).is_ok_and(|(shard, _)| shard.checkpointing.load(Ordering::Acquire));
+        let busy = |number| self.shard(number).is_ok_and(|shard| shard.checkpointing.load(Ordering::Acquire));
         while self.owned().into_iter().any(busy) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }

@@ -45,6 +45,12 @@ pub(crate) struct Known {
     is_reading: AtomicBool,
 }
 
+/// Kinds of the columns that a metric is loaded with.
+const LOADED: [nephos_sql::Kind; 6] = {
+    use nephos_sql::Kind::{Bytes, Text};
+    [Bytes, Text, Text, Text, Bytes, Text]
+};
+
 /// How far the changes were read.
 #[derive(Clone, Copy, Debug, Default)]
 struct Log {
@@ -182,7 +188,7 @@ impl Known {
         );
         let mut taken = Vec::with_capacity(ids.len());
         let mut number = 0;
-        for mut row in self.db.read(sql, &[Value::BytesList(ids)]).await? {
+        for mut row in self.db.list(sql, &LOADED, &[Value::BytesList(ids)]).await? {
             let (policy, creator, project_id) =
                 (row.take_text(1)?, row.take_opt_text(2)?, row.take_opt_text(3)?);
             let kind =

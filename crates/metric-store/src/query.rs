@@ -85,6 +85,18 @@ pub(crate) struct Memory {
     /// To be filled with raw measures, and with blocks of segments.
     spare_columns: Vec<Columns>,
     spare_blocks: Vec<Vec<u8>>,
+    /// Whether what would have to wait, for the disk or for a lock, is given up: [`is_for_later`] tells.
+    hasty: bool,
+}
+
+fn later() -> StoreError {
+    let source = std::io::ErrorKind::WouldBlock.into();
+    StoreError::Io { action: "read at once from", path: "the metric store".to_owned(), source }
+}
+
+/// Whether something was given up for being in haste.
+pub(crate) fn is_for_later(error: &StoreError) -> bool {
+    matches!(error, StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::WouldBlock)
 }
 
 /// Answers one request.
@@ -115,7 +127,7 @@ pub(crate) fn read(
 ) -> Result<(), StoreError> {
     let wanted = granularities(request);
     let (parts, born_after, segments) = {
-        let head = shard.head();
+        let head = if memory.hasty { shard.try_head().ok_or_else(later)? } else { shard.head() };
         let Some(state) = head.metrics.get(request.metric) else {
             wanted.iter().for_each(|granularity| take(*granularity, &mut Vec::new(), &mut Vec::new()));
             return Ok(());
@@ -216,6 +228,11 @@ fn raw_range<T>(
 }
 
 impl Memory {
+    /// For reading what is at hand.
+    pub(crate) fn hasty() -> Self {
+        Self { hasty: true, ..Self::default() }
+    }
+
     /// Buckets of one method, none yet.
     fn buckets_of(&mut self, method: AggregationMethod) -> &mut BucketColumns {
         let buckets = &mut self.buckets;
@@ -298,6 +315,9 @@ impl Reading<'_> {
         }
         let mut entries = Vec::with_capacity(self.segments.len());
         for (at, segment) in self.segments.iter().enumerate() {
+            if memory.hasty && segment.knows(self.request.metric) {
+                return Err(later());
+            }
             let found = segment.find_in(self.request.metric, &mut memory.spare_blocks);
             let found = found.map_err(|error| match error {
                 StoreError::Damaged { reason, .. } => self.shard.damage.report(&segment.path(), reason),

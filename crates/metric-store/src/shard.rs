@@ -1,7 +1,9 @@
 //! A shard: a folder with a log and segments, its head in memory, and one thread that writes the log.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{
+    Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError,
+};
 use std::time::Duration;
 
 use nephos_model::MetricId;
@@ -108,6 +110,15 @@ impl Shard {
 
     pub(crate) fn head(&self) -> RwLockReadGuard<'_, Head> {
         self.head.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The head, if nobody changes it just now.
+    pub(crate) fn try_head(&self) -> Option<RwLockReadGuard<'_, Head>> {
+        match self.head.try_read() {
+            Ok(head) => Some(head),
+            Err(TryLockError::Poisoned(error)) => Some(error.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     pub(crate) fn head_mut(&self) -> RwLockWriteGuard<'_, Head> {

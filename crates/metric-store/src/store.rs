@@ -24,7 +24,7 @@ use crate::format;
 use crate::instrument;
 use crate::maintenance::{self, Task};
 use crate::options::{Limits, RETRY_AFTER, StoreOptions};
-use crate::query::{Budget, Memory, query, read};
+use crate::query::{Budget, Memory, is_for_later, query, read};
 use crate::shard::Shard;
 use crate::shard::commit::{self, Call, Change, Command, Committer, SharedWriter, commit_here};
 
@@ -35,6 +35,10 @@ const PERMIT_BYTES: usize = 1 << 10;
 const ERASED_RANGES: u64 = 1_000;
 /// Policies that a metric had before and that something still shows of.
 const FORMER_POLICIES: u64 = 32;
+
+/// What a caller reads itself, at most, if it is at hand: more takes longer than handing it to another thread.
+const FEW_SERIES: usize = 64;
+const FEW_POINTS: u64 = 20_000;
 
 /// The engine in this process. Dropping it stops its threads; nothing that was answered is lost either way.
 pub struct LocalStore {
@@ -244,11 +248,11 @@ impl LocalStore {
         failure.map_or(Ok(report), Err)
     }
 
-    /// Has so many series read by a thread that may take its time.
+    /// Has so many series read: a few by the caller, if all is at hand, and otherwise by a thread that may take its time.
     async fn reading<T: Send + 'static>(
         &self,
         series: usize,
-        work: impl FnOnce(&mut Reader) -> Result<T, StoreError> + Send + 'static,
+        work: impl Fn(&mut Reader) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let start = self.options.clock.monotonic();
         let read = async {
@@ -258,8 +262,18 @@ impl LocalStore {
                 // Perhaps no series is of that shard.
                 shards.push(self.shard(number));
             }
-            let budget = Budget::new(self.options.limits.points);
-            let mut reader = Reader { shards, budget, memory: Memory::default() };
+            let limit = self.options.limits.points;
+            let budget = Budget::new(limit.min(FEW_POINTS));
+            let mut reader = Reader { shards, budget, memory: Memory::hasty() };
+            if series <= FEW_SERIES {
+                match work(&mut reader) {
+                    Err(StoreError::TooLarge { .. }) => {}
+                    Err(error) if is_for_later(&error) => {}
+                    done => return Ok((done?, reader.budget.used())),
+                }
+            }
+            reader.budget = Budget::new(limit);
+            reader.memory = Memory::default();
             blocking(move || Ok((work(&mut reader)?, reader.budget.used()))).await
         };
         match read.await {

@@ -133,6 +133,8 @@ fn sqlite_options(url: &str) -> Result<SqliteConnectOptions, SqlError> {
         // 32 MiB of pages for each connection; the log is cut back after large transactions.
         .pragma("cache_size", "-32768")
         .pragma("temp_store", "MEMORY")
+        // Pages that change often go from the log to the file once for 32 MiB of log, not once for 4.
+        .pragma("wal_autocheckpoint", "8192")
         .pragma("journal_size_limit", "67108864")
         .disable_statement_logging())
 }

@@ -204,6 +204,15 @@ impl StoreError {
     }
 }
 
+/// How far a list of requests was answered, part by part; its default is the beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Requests answered.
+    pub answered: usize,
+    /// Points read for them: what bounds those of one call bounds those of all parts.
+    pub points: u64,
+}
+
 /// A metric store. Two implementations: the engine in this process, and the shard's owner over HTTP.
 #[async_trait]
 pub trait MetricStore: Send + Sync + Debug {
@@ -220,6 +229,18 @@ pub trait MetricStore: Send + Sync + Debug {
     /// Reads series, one answer for each request in the same order. A metric without data gives empty series.
     async fn query(&self, requests: Vec<SeriesRequest>) -> Result<Vec<Series>, StoreError>;
 
+    /// The next part of what [`query`](Self::query) answers, for whoever hands it on before the rest is read: series of as
+    /// many requests as take little room, of one at least. All are answered when `so_far` says so.
+    async fn query_next(
+        &self,
+        requests: &Arc<Vec<SeriesRequest>>,
+        so_far: &mut Progress,
+    ) -> Result<Vec<Series>, StoreError> {
+        let rest = requests.iter().skip(so_far.answered).cloned().collect();
+        so_far.answered = requests.len();
+        self.query(rest).await
+    }
+
     /// Reads series and computes with them, one outcome for each computation in the same order. What a
     /// [`query`](Self::query) of all their series would refuse is refused; large results across many owners may differ
     /// from those of one in the last digits.
@@ -230,6 +251,17 @@ pub trait MetricStore: Send + Sync + Debug {
         let requests = computations.iter().flat_map(|computation| computation.requests.iter().cloned());
         let series = self.query(requests.collect()).await?;
         evaluate_all(computations, series).await
+    }
+
+    /// The next part of what [`compute`](Self::compute) answers, as [`query_next`](Self::query_next).
+    async fn compute_next(
+        &self,
+        computations: &Arc<Vec<Computation>>,
+        so_far: &mut Progress,
+    ) -> Result<Vec<Result<Computed, Refusal>>, StoreError> {
+        let rest = computations.iter().skip(so_far.answered).cloned().collect();
+        so_far.answered = computations.len();
+        self.compute(rest).await
     }
 
     /// Forgets metrics: hidden at once, space regained later. Unknown ones are fine; idempotent.

@@ -15,7 +15,8 @@
 //! that the window and method touch and no others; later ones are aggregated from raw measures there and then. Each
 //! is cut to what the policy given with the request still shows. Operations across metrics are computed by the owner of
 //! their series, or by several owners in parts, so that results travel instead of series; what is an aggregate of series
-//! is added up while they are read, and none of them is kept.
+//! is added up while they are read, and none of them is kept. Other processes get answers part by part, each read when
+//! the one before was taken ([`MetricStore::query_next`]).
 //!
 //! **What changes what is stored.** Nothing does; a metric's state says how to read it. A range of time that was erased
 //! hides buckets until merging leaves them behind; a metric with another policy derives from the aggregates of the one
@@ -66,8 +67,8 @@ pub use backup::{StoreFile, backup};
 pub use bytes::shard_of;
 pub use compute::{Computation, Computed, Filling, Refusal, Work};
 pub use contract::{
-    Adoption, AppendReport, Batch, Calendar, Erase, MetricStore, Resample, Run, RunRef, Series, SeriesPoints,
-    SeriesRequest, StoreError, StoreStatistics,
+    Adoption, AppendReport, Batch, Calendar, Erase, MetricStore, Progress, Resample, Run, RunRef, Series,
+    SeriesPoints, SeriesRequest, StoreError, StoreStatistics,
 };
 pub use disk::{ObjectPlace, Place, S3Options};
 pub use options::{Limits, StoreOptions};

@@ -1,9 +1,11 @@
 //! What travels between a caller and the owner of a shard, as bytes: compact, exact to the bit, versioned.
 //!
 //! Every message starts with the version. An answer then says whether it is a result or an error; errors come back
-//! as the same kind of [`StoreError`]. Reading never panics, whatever the bytes.
+//! as the same kind of [`StoreError`]. What was read or computed comes in [frames] instead, since it may be more than
+//! should be held at once. Reading never panics, whatever the bytes.
 
 mod computation;
+pub(crate) mod frames;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +14,7 @@ use nephos_model::{Granularity, MetricId, Timestamp};
 use nephos_timeseries::{ArchivePolicy, Calendar, Resample};
 
 use crate::bytes::{Malformed, Reader, put_bytes, put_signed, put_unsigned};
-use crate::contract::{
-    Adoption, AppendReport, Batch, Erase, Series, SeriesPoints, SeriesRequest, StoreError, StoreStatistics,
-};
+use crate::contract::{Adoption, AppendReport, Batch, Erase, SeriesRequest, StoreError, StoreStatistics};
 use crate::runs::{
     PolicyTable, put_batch, put_policy, read_batch, read_granularity, read_method, read_policies, read_policy,
 };
@@ -23,6 +23,8 @@ use crate::runs::{
 pub(crate) const VERSION: u8 = 1;
 /// Content type of requests and answers.
 pub(crate) const CONTENT_TYPE: &str = "application/vnd.nephos.store";
+/// Content type of answers in frames.
+pub(crate) const FRAMES_TYPE: &str = "application/vnd.nephos.store.frames";
 
 /// A message that travels.
 pub(crate) trait Message: Sized {
@@ -233,42 +235,6 @@ impl Message for Vec<SeriesRequest> {
     }
 }
 
-impl Message for Vec<Series> {
-    fn put(&self, buf: &mut Vec<u8>) {
-        put_unsigned(buf, self.len() as u64);
-        for series in self {
-            put_unsigned(buf, series.granularities.len() as u64);
-            for points in &series.granularities {
-                let width = points.granularity.as_nanos();
-                put_signed(buf, width);
-                put_unsigned(buf, points.timestamps.len() as u64);
-                put_times(buf, points.granularity, &points.timestamps);
-                for value in &points.values {
-                    buf.extend_from_slice(&value.to_le_bytes());
-                }
-            }
-        }
-    }
-
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let count = reader.count(1)?;
-        let mut all = Vec::with_capacity(count);
-        for _ in 0..count {
-            let count = reader.count(2)?;
-            let mut granularities = Vec::with_capacity(count);
-            for _ in 0..count {
-                let granularity = read_granularity(reader)?;
-                let len = reader.count(9)?;
-                let timestamps = read_times(reader, granularity, len)?;
-                let values = (0..len).map(|_| reader.f64()).collect::<Result<_, _>>()?;
-                granularities.push(SeriesPoints { granularity, timestamps, values });
-            }
-            all.push(Series { granularities });
-        }
-        Ok(all)
-    }
-}
-
 /// Differences less one width: neighbours of a series without gaps take one byte.
 fn put_times(buf: &mut Vec<u8>, granularity: Granularity, times: &[Timestamp]) {
     let mut expected = 0i64;
@@ -283,15 +249,16 @@ fn read_times(
     reader: &mut Reader<'_>,
     granularity: Granularity,
     len: usize,
-) -> Result<Vec<Timestamp>, Malformed> {
+    times: &mut Vec<Timestamp>,
+) -> Result<(), Malformed> {
     let mut expected = 0i64;
-    let mut times = Vec::with_capacity(len);
+    times.reserve(len);
     for _ in 0..len {
         let nanos = expected.wrapping_add(reader.signed()?);
         times.push(Timestamp::from_nanos(nanos));
         expected = nanos.wrapping_add(granularity.as_nanos());
     }
-    Ok(times)
+    Ok(())
 }
 
 /// An answer: a result or an error.

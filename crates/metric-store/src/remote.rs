@@ -24,7 +24,8 @@ use crate::contract::{
 };
 use crate::instrument;
 use crate::options::{Limits, RETRY_AFTER};
-use crate::protocol::{self, Message, decode, encode};
+use crate::protocol::frames::{Answer, Assembly, Broken};
+use crate::protocol::{self, Message, encode};
 
 /// How often a call that is not answered yet makes sure that it is at the right place.
 const OWNER_CHECK: Duration = Duration::from_secs(2);
@@ -106,7 +107,7 @@ impl RemoteStore {
     }
 
     /// One call at the owner of a shard, repeated until it is answered or patience ends.
-    async fn call<Q: Message, A: Message>(
+    async fn call<Q: Message, A: Answer>(
         &self,
         shard: u32,
         path: &str,
@@ -153,7 +154,7 @@ impl RemoteStore {
         StoreError::TooLarge { what: "a request's bytes", size: size as u64, limit: self.options.limits.body }
     }
 
-    async fn attempt<A: Message>(
+    async fn attempt<A: Answer>(
         &self,
         shard: u32,
         path: &str,
@@ -167,15 +168,13 @@ impl RemoteStore {
         done
     }
 
-    async fn attempt_known<A: Message>(
+    async fn attempt_known<A: Answer>(
         &self,
         shard: u32,
         path: &str,
         body: Bytes,
         deadline: Instant,
     ) -> Result<A, Failure> {
-        let again =
-            |url: &str, reason: String| Failure::Again(StoreError::Remote { url: url.to_owned(), reason });
         let owner = match timeout_at(deadline, self.owner(shard)).await {
             Ok(Ok(Some(owner))) => owner,
             Ok(Ok(None)) => return Err(Failure::Again(StoreError::NoOwner { retry_after: RETRY_AFTER })),
@@ -183,29 +182,30 @@ impl RemoteStore {
             Err(_) => return Err(again("the leases", "no answer in time".to_owned())),
         };
         let size = body.len();
-        let url = format!("{}/internal/v1/{path}", owner.url.trim_end_matches('/'));
+        let url = format!("{}/internal/{path}", owner.url.trim_end_matches('/'));
         let request = self.client.post(&url).bearer_auth(self.options.token.expose_secret());
         let request =
             request.header(CONTENT_TYPE, protocol::CONTENT_TYPE).timeout(self.options.timeout).body(body);
         let exchange = async {
-            let answer = request.send().await.map_err(|error| describe(&error))?;
-            Ok((answer.status(), self.read(answer).await?))
+            let answer = request.send().await.map_err(|error| again(&owner.url, describe(&error)))?;
+            let status = answer.status();
+            if status.is_success() {
+                return self.read::<A>(answer, &owner.url).await;
+            }
+            // What is no error of the store says nothing but its status.
+            match self.read::<()>(answer, &owner.url).await {
+                Err(Failure::Final(StoreError::Remote { .. })) | Ok(()) => Err(match status {
+                    StatusCode::PAYLOAD_TOO_LARGE => Failure::Final(self.too_large(size)),
+                    _ if status.is_server_error() => again(&owner.url, format!("status {status}")),
+                    _ => Failure::Final(remote(&owner.url, format!("status {status}"))),
+                }),
+                Err(failure) => Err(failure),
+            }
         };
-        let exchanged = tokio::select! {
+        tokio::select! {
             exchanged = exchange => exchanged,
-            () = self.superseded(shard, &owner) => Err("another process owns the shard meanwhile".to_owned()),
-        };
-        let (status, bytes) = exchanged.map_err(|reason: String| again(&owner.url, reason))?;
-        match decode::<Result<A, StoreError>>(&bytes) {
-            Ok(Ok(answer)) => Ok(answer),
-            // It gave the shard up, or is about to.
-            Ok(Err(error @ (StoreError::NoOwner { .. } | StoreError::Closed))) => Err(Failure::Again(error)),
-            Ok(Err(error)) => Err(Failure::Final(error)),
-            Err(_) if status == StatusCode::PAYLOAD_TOO_LARGE => Err(Failure::Final(self.too_large(size))),
-            Err(_) if status.is_server_error() => Err(again(&owner.url, format!("status {status}"))),
-            Err(error) => {
-                let reason = if status.is_success() { error.to_string() } else { format!("status {status}") };
-                Err(Failure::Final(StoreError::Remote { url: owner.url, reason }))
+            () = self.superseded(shard, &owner) => {
+                Err(again(&owner.url, "another process owns the shard meanwhile".to_owned()))
             }
         }
     }
@@ -221,16 +221,25 @@ impl RemoteStore {
         }
     }
 
-    /// The body, as long as it is not larger than allowed.
-    async fn read(&self, mut answer: reqwest::Response) -> Result<Vec<u8>, String> {
-        let mut bytes = Vec::new();
-        while let Some(part) = answer.chunk().await.map_err(|error| describe(&error))? {
-            if (bytes.len() + part.len()) as u64 > self.options.limits.body {
-                return Err(format!("an answer of more than {} bytes", self.options.limits.body));
+    /// An answer, put together as it comes, as long as it is not larger than allowed.
+    async fn read<A: Answer>(&self, mut answer: reqwest::Response, url: &str) -> Result<A, Failure> {
+        let broken = |broken| match broken {
+            // It gave the shard up, or is about to.
+            Broken::Told(error @ (StoreError::NoOwner { .. } | StoreError::Closed)) => Failure::Again(error),
+            Broken::Told(error) => Failure::Final(error),
+            Broken::Cut => again(url, "the answer stopped before its end".to_owned()),
+            Broken::Malformed(error) => Failure::Final(remote(url, error.to_string())),
+        };
+        let mut assembly = A::Assembly::default();
+        let (mut size, limit) = (0, self.options.limits.body);
+        while let Some(part) = answer.chunk().await.map_err(|error| again(url, describe(&error)))? {
+            size += part.len() as u64;
+            if size > limit {
+                return Err(Failure::Final(StoreError::TooLarge { what: "an answer's bytes", size, limit }));
             }
-            bytes.extend_from_slice(&part);
+            assembly.take(&part).map_err(broken)?;
         }
-        Ok(bytes)
+        assembly.finish().map_err(broken)
     }
 
     /// Splits by shard, keeping the order in each, with each item's place.
@@ -271,6 +280,14 @@ fn put_back<T>(all: &mut [T], places: &[usize], part: Vec<T>, asked: u32) -> Res
     Ok(())
 }
 
+fn remote(url: &str, reason: String) -> StoreError {
+    StoreError::Remote { url: url.to_owned(), reason }
+}
+
+fn again(url: &str, reason: String) -> Failure {
+    Failure::Again(remote(url, reason))
+}
+
 /// An error with its causes: the outermost alone says little.
 fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -290,7 +307,7 @@ fn counted<T>(operation: &'static str, done: Result<T, StoreError>) -> Result<T,
 impl MetricStore for RemoteStore {
     async fn append(&self, batch: Arc<Batch>) -> Result<AppendReport, StoreError> {
         let parts = batch.split(self.options.shards, |metric| self.shard(metric));
-        let calls = parts.iter().map(|(shard, part)| self.call(*shard, "append", part.as_ref()));
+        let calls = parts.iter().map(|(shard, part)| self.call(*shard, "v1/append", part.as_ref()));
         let mut sum = AppendReport::default();
         for report in join_all(calls).await {
             let report: AppendReport = counted("append", report)?;
@@ -313,7 +330,7 @@ impl MetricStore for RemoteStore {
 
     async fn delete(&self, metrics: &[MetricId]) -> Result<(), StoreError> {
         let parts = self.by_shard(metrics.iter().copied(), |metric| *metric);
-        let calls = parts.iter().map(|(shard, (_, metrics))| self.call(*shard, "delete", metrics));
+        let calls = parts.iter().map(|(shard, (_, metrics))| self.call(*shard, "v1/delete", metrics));
         for done in join_all(calls).await {
             let done: Result<(), StoreError> = done;
             counted("delete", done)?;
@@ -326,7 +343,7 @@ impl MetricStore for RemoteStore {
         let parts =
             parts.into_iter().map(|(shard, (_, metrics))| (shard, Erase { metrics, ..erase.clone() }));
         let parts: Vec<(u32, Erase)> = parts.collect();
-        let calls = parts.iter().map(|(shard, part)| self.call(*shard, "erase", part));
+        let calls = parts.iter().map(|(shard, part)| self.call(*shard, "v1/erase", part));
         for done in join_all(calls).await {
             let done: Result<(), StoreError> = done;
             counted("erase", done)?;
@@ -335,7 +352,7 @@ impl MetricStore for RemoteStore {
     }
 
     async fn adopt(&self, adoption: &Adoption) -> Result<Option<Arc<ArchivePolicy>>, StoreError> {
-        counted("adopt", self.call(self.shard(adoption.metric), "adopt", adoption).await)
+        counted("adopt", self.call(self.shard(adoption.metric), "v1/adopt", adoption).await)
     }
 
     async fn statistics(&self) -> Result<StoreStatistics, StoreError> {
@@ -350,7 +367,7 @@ impl MetricStore for RemoteStore {
             return counted("statistics", Err(StoreError::NoOwner { retry_after: RETRY_AFTER }));
         }
         let mut sum = StoreStatistics::default();
-        let calls = asked.values().map(|shard| self.call(*shard, "statistics", &()));
+        let calls = asked.values().map(|shard| self.call(*shard, "v1/statistics", &()));
         for one in join_all(calls).await {
             let one: StoreStatistics = counted("statistics", one)?;
             sum.metrics += one.metrics;

@@ -16,17 +16,21 @@ use nephos_timeseries::ArchivePolicy;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::bytes::shard_of;
-use crate::compute::{Computation, Computed, Folding, Refusal, evaluate};
+use crate::compute::{Computation, Computed, Refusal};
 use crate::contract::{
-    Adoption, AppendReport, Batch, Erase, MetricStore, Series, SeriesRequest, StoreError, StoreStatistics,
+    Adoption, AppendReport, Batch, Erase, MetricStore, Progress, Series, SeriesRequest, StoreError,
+    StoreStatistics,
 };
 use crate::format;
 use crate::instrument;
 use crate::maintenance::{self, Task};
 use crate::options::{Limits, RETRY_AFTER, StoreOptions};
-use crate::query::{Budget, Memory, is_for_later, query, read};
 use crate::shard::Shard;
 use crate::shard::commit::{self, Call, Change, Command, Committer, SharedWriter, commit_here};
+
+mod reading;
+
+use reading::PART_POINTS;
 
 /// Log bytes of calls that wait for the disk, in permits of [`PERMIT_BYTES`]; more calls wait at the door.
 const WAITING_BYTES: usize = 128 << 20;
@@ -35,10 +39,6 @@ const PERMIT_BYTES: usize = 1 << 10;
 const ERASED_RANGES: u64 = 1_000;
 /// Policies that a metric had before and that something still shows of.
 const FORMER_POLICIES: u64 = 32;
-
-/// What a caller reads itself, at most, if it is at hand: more takes longer than handing it to another thread.
-const FEW_SERIES: usize = 64;
-const FEW_POINTS: u64 = 20_000;
 
 /// The engine in this process. Dropping it stops its threads; nothing that was answered is lost either way.
 pub struct LocalStore {
@@ -248,47 +248,6 @@ impl LocalStore {
         failure.map_or(Ok(report), Err)
     }
 
-    /// Has so many series read: a few by the caller, if all is at hand, and otherwise by a thread that may take its time.
-    async fn reading<T: Send + 'static>(
-        &self,
-        series: usize,
-        work: impl Fn(&mut Reader) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let start = self.options.clock.monotonic();
-        let read = async {
-            within(&self.options.limits, "a query's series", series, |limits| limits.requests)?;
-            let mut shards = Vec::with_capacity(self.count as usize);
-            for number in 0..self.count {
-                // Perhaps no series is of that shard.
-                shards.push(self.shard(number));
-            }
-            let limit = self.options.limits.points;
-            let budget = Budget::new(limit.min(FEW_POINTS));
-            let mut reader = Reader { shards, budget, memory: Memory::hasty() };
-            if series <= FEW_SERIES {
-                match work(&mut reader) {
-                    Err(StoreError::TooLarge { .. }) => {}
-                    Err(error) if is_for_later(&error) => {}
-                    done => return Ok((done?, reader.budget.used())),
-                }
-            }
-            reader.budget = Budget::new(limit);
-            reader.memory = Memory::default();
-            blocking(move || Ok((work(&mut reader)?, reader.budget.used()))).await
-        };
-        match read.await {
-            Ok((answers, points)) => {
-                let took = self.options.clock.monotonic().saturating_sub(start);
-                instrument::queried(series as u64, points, took);
-                Ok(answers)
-            }
-            Err(error) => {
-                instrument::failed("query", &error);
-                Err(error)
-            }
-        }
-    }
-
     /// Splits by shard, keeping the order in each.
     fn by_shard<T>(
         &self,
@@ -300,51 +259,6 @@ impl LocalStore {
             parts.entry(shard_of(metric(&item), self.count)).or_default().push(item);
         }
         parts.into_iter().collect()
-    }
-}
-
-/// Reads series of one call after the other.
-struct Reader {
-    /// Each shard, or why it can't be read.
-    shards: Vec<Result<Arc<Shard>, StoreError>>,
-    budget: Budget,
-    memory: Memory,
-}
-
-impl Reader {
-    fn series(&mut self, request: &SeriesRequest) -> Result<Series, StoreError> {
-        let Self { shards, budget, memory } = self;
-        query(shard_in(shards, request.metric)?, request, budget, memory)
-    }
-
-    /// Computes from series as they come, if possible.
-    fn computed(&mut self, computation: &Computation) -> Result<Result<Computed, Refusal>, StoreError> {
-        if let Some(mut folding) = Folding::of(computation) {
-            let Self { shards, budget, memory } = self;
-            let used = budget.used();
-            for (place, request) in computation.requests.iter().enumerate() {
-                let shard = shard_in(shards, request.metric)?;
-                read(shard, request, budget, memory, &mut |granularity, timestamps, values| {
-                    folding.add(place, granularity, timestamps, values);
-                })?;
-            }
-            if let Some(outcome) = folding.finish() {
-                return Ok(outcome);
-            }
-            budget.rewind(used);
-        }
-        let series: Result<_, _> = computation.requests.iter().map(|request| self.series(request)).collect();
-        Ok(evaluate(computation, series?))
-    }
-}
-
-/// The shard of a metric, or why it can't be read.
-fn shard_in(shards: &[Result<Arc<Shard>, StoreError>], metric: MetricId) -> Result<&Shard, StoreError> {
-    let count = u32::try_from(shards.len()).unwrap_or(u32::MAX);
-    match shards.get(shard_of(metric, count) as usize) {
-        Some(Ok(shard)) => Ok(shard),
-        Some(Err(error)) => Err(error.same()),
-        None => Err(StoreError::Closed),
     }
 }
 
@@ -411,21 +325,30 @@ impl MetricStore for LocalStore {
     }
 
     async fn query(&self, requests: Vec<SeriesRequest>) -> Result<Vec<Series>, StoreError> {
-        let count = requests.len();
-        let answer =
-            move |reader: &mut Reader| requests.iter().map(|request| reader.series(request)).collect();
-        self.reading(count, answer).await
+        self.read(&Arc::new(requests), &mut Progress::default(), usize::MAX).await
+    }
+
+    async fn query_next(
+        &self,
+        requests: &Arc<Vec<SeriesRequest>>,
+        so_far: &mut Progress,
+    ) -> Result<Vec<Series>, StoreError> {
+        self.read(requests, so_far, PART_POINTS).await
     }
 
     async fn compute(
         &self,
         computations: Vec<Computation>,
     ) -> Result<Vec<Result<Computed, Refusal>>, StoreError> {
-        let count = computations.iter().map(|computation| computation.requests.len()).sum();
-        let answer = move |reader: &mut Reader| {
-            computations.iter().map(|computation| reader.computed(computation)).collect()
-        };
-        self.reading(count, answer).await
+        self.read(&Arc::new(computations), &mut Progress::default(), usize::MAX).await
+    }
+
+    async fn compute_next(
+        &self,
+        computations: &Arc<Vec<Computation>>,
+        so_far: &mut Progress,
+    ) -> Result<Vec<Result<Computed, Refusal>>, StoreError> {
+        self.read(computations, so_far, PART_POINTS).await
     }
 
     async fn delete(&self, metrics: &[MetricId]) -> Result<(), StoreError> {

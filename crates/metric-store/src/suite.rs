@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
 
 mod changes;
+mod parts;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ pub use changes::{
     another_policy_shows_what_the_stored_aggregates_give, measures_that_follow_an_erasure_are_taken_as_ever,
     retention_does_not_go_back_with_what_is_erased,
 };
+pub use parts::long_answers_are_the_same_whole_and_in_parts;
 
 /// A store under test.
 #[async_trait]
@@ -65,6 +67,7 @@ macro_rules! contract_suite {
             answers_keep_the_order_of_requests
             resampling_regroups_the_stored_series
             computing_is_the_same_in_one_place_and_in_many
+            long_answers_are_the_same_whole_and_in_parts
             a_restart_gives_the_same_answers
         );
     };

@@ -111,7 +111,7 @@ async fn store_bus_and_health_are_reached_by_tls_with_an_own_authority() {
     let plain = observe_url.replace("https:", "http:");
     assert!(Http::new(&plain).try_send("GET", "/healthz", None).await.is_err(), "no TLS, no answer");
     // The store wants a certificate of its callers.
-    let nobody = Http::trusting(&store_url, &pem).try_send("POST", "/internal/v1/query", None).await;
+    let nobody = Http::trusting(&store_url, &pem).try_send("POST", "/internal/v2/query", None).await;
     assert!(nobody.is_err(), "{nobody:?}");
 
     // Measures go from the API to the owner of the store and back.

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use nephos_lang::arithmetic::{BinaryOperator, UnaryOperator};
 use nephos_lang::operations::{MAX_DEPTH, Operation, Reference};
+use nephos_model::{Granularity, Timestamp};
 use nephos_timeseries::{Fill, Grid, Reduction};
 
-use super::{Message, put_times, read_times};
+use super::Message;
+use super::frames::Item;
 use crate::bytes::{Malformed, Reader, put_bytes, put_signed, put_unsigned};
 use crate::compute::{Computation, Computed, Filling, Refusal, Work};
-use crate::contract::SeriesRequest;
+use crate::contract::{SeriesPoints, SeriesRequest};
 use crate::runs::read_granularity;
 
 const REDUCTIONS: [Reduction; 8] = [
@@ -230,21 +232,35 @@ impl Message for Vec<Computation> {
     }
 }
 
-impl Message for Computed {
-    fn put(&self, buf: &mut Vec<u8>) {
-        buf.push(u8::from(self.aggregated));
-        put_unsigned(buf, self.grids.len() as u64);
-        for grid in &self.grids {
-            put_signed(buf, grid.granularity().as_nanos());
-            put_unsigned(buf, grid.timestamps().len() as u64);
-            put_times(buf, grid.granularity(), grid.timestamps());
-            put_unsigned(buf, grid.width() as u64);
-            for column in 0..grid.width() {
-                grid.column(column).iter().for_each(|value| buf.extend_from_slice(&value.to_le_bytes()));
+/// What a [`Computed`] is besides its points.
+pub(crate) struct Shape {
+    /// Granularity and series of each grid.
+    grids: Vec<(Granularity, usize)>,
+    aggregated: bool,
+    chosen: Vec<Option<Vec<usize>>>,
+}
+
+impl Item for Result<Computed, Refusal> {
+    type Head = Result<Shape, Refusal>;
+
+    fn put_head(&self, buf: &mut Vec<u8>) {
+        let computed = match self {
+            Ok(computed) => computed,
+            Err(Refusal::Unaggregable(reason)) => {
+                buf.push(1);
+                return put_text(buf, reason);
             }
+            Err(Refusal::TooMuch) => return buf.push(2),
+            Err(Refusal::Malformed) => return buf.push(3),
+        };
+        buf.extend([0, u8::from(computed.aggregated)]);
+        put_unsigned(buf, computed.grids.len() as u64);
+        for grid in &computed.grids {
+            put_signed(buf, grid.granularity().as_nanos());
+            put_unsigned(buf, grid.width() as u64);
         }
-        put_unsigned(buf, self.chosen.len() as u64);
-        for chosen in &self.chosen {
+        put_unsigned(buf, computed.chosen.len() as u64);
+        for chosen in &computed.chosen {
             buf.push(u8::from(chosen.is_some()));
             if let Some(places) = chosen {
                 put_unsigned(buf, places.len() as u64);
@@ -253,19 +269,18 @@ impl Message for Computed {
         }
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+    fn read_head(reader: &mut Reader<'_>) -> Result<Self::Head, Malformed> {
+        match reader.u8()? {
+            0 => {}
+            1 => return Ok(Err(Refusal::Unaggregable(reader.text()?))),
+            2 => return Ok(Err(Refusal::TooMuch)),
+            3 => return Ok(Err(Refusal::Malformed)),
+            _ => return Err(Malformed("unknown outcome")),
+        }
         let aggregated = reader.u8()? != 0;
         let mut grids = Vec::new();
-        for _ in 0..reader.count(3)? {
-            let granularity = read_granularity(reader)?;
-            let len = reader.count(1)?;
-            let timestamps = read_times(reader, granularity, len)?;
-            let mut columns = Vec::new();
-            for _ in 0..reader.count(len.saturating_mul(8).max(1))? {
-                let values = (0..len).map(|_| reader.f64()).collect::<Result<Vec<_>, _>>()?;
-                columns.push((timestamps.clone(), values));
-            }
-            grids.push(Grid::align(granularity, columns, Fill::Null));
+        for _ in 0..reader.count(2)? {
+            grids.push((read_granularity(reader)?, reader.small()?));
         }
         let mut chosen = Vec::new();
         for _ in 0..reader.count(1)? {
@@ -274,40 +289,37 @@ impl Message for Computed {
                 _ => Some((0..reader.count(1)?).map(|_| reader.small()).collect::<Result<_, _>>()?),
             });
         }
-        Ok(Self { grids, aggregated, chosen })
+        Ok(Ok(Shape { grids, aggregated, chosen }))
     }
-}
 
-impl Message for Vec<Result<Computed, Refusal>> {
-    fn put(&self, buf: &mut Vec<u8>) {
-        put_unsigned(buf, self.len() as u64);
-        for outcome in self {
-            match outcome {
-                Ok(computed) => {
-                    buf.push(0);
-                    computed.put(buf);
-                }
-                Err(Refusal::Unaggregable(reason)) => {
-                    buf.push(1);
-                    put_text(buf, reason);
-                }
-                Err(Refusal::TooMuch) => buf.push(2),
-                Err(Refusal::Malformed) => buf.push(3),
+    /// Each column of each grid.
+    fn list(&self, mut at: usize) -> Option<(Granularity, &[Timestamp], &[f64])> {
+        for grid in &self.as_ref().ok()?.grids {
+            if at < grid.width() {
+                return Some((grid.granularity(), grid.timestamps(), grid.column(at)));
             }
+            at -= grid.width();
         }
+        None
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let mut outcomes = Vec::new();
-        for _ in 0..reader.count(1)? {
-            outcomes.push(match reader.u8()? {
-                0 => Ok(Computed::read(reader)?),
-                1 => Err(Refusal::Unaggregable(reader.text()?)),
-                2 => Err(Refusal::TooMuch),
-                3 => Err(Refusal::Malformed),
-                _ => return Err(Malformed("unknown outcome")),
+    fn join(head: Self::Head, lists: Vec<SeriesPoints>) -> Result<Self, Malformed> {
+        let mut lists = lists.into_iter();
+        let joined = head.map(|shape| {
+            let grids = shape.grids.into_iter().map(|(granularity, width)| {
+                let columns = lists.by_ref().take(width).map(|list| (list.timestamps, list.values));
+                let columns: Vec<_> = columns.collect();
+                let is_whole = columns.len() == width;
+                is_whole
+                    .then(|| Grid::align(granularity, columns, Fill::Null))
+                    .ok_or(Malformed("columns are missing"))
             });
+            let grids = grids.collect::<Result<_, _>>()?;
+            Ok(Computed { grids, aggregated: shape.aggregated, chosen: shape.chosen })
+        });
+        match lists.next() {
+            None => joined.map_or_else(|refusal| Ok(Err(refusal)), |computed| computed.map(Ok)),
+            Some(_) => Err(Malformed("there are columns of no grid")),
         }
-        Ok(outcomes)
     }
 }

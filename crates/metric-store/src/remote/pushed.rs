@@ -9,7 +9,12 @@ use tokio::time::Instant;
 use super::{Failure, RemoteStore, put_back, split};
 use crate::compute::{Computation, Computed, Part, Refusal, combine, divide, evaluate_all};
 use crate::contract::{Series, SeriesRequest, StoreError};
+use crate::protocol::frames::{Answer, Streamed};
 use crate::protocol::{Message, encode};
+
+/// A path has the version of what it takes and answers: who speaks another one has no such path, and says so.
+const QUERY: &str = "v2/query";
+const COMPUTE: &str = "v2/compute";
 
 type Outcome = Result<Computed, Refusal>;
 
@@ -46,7 +51,7 @@ impl RemoteStore {
     }
 
     /// One try at the owner of a shard; `None` if there is none just now, or it has not everything that was asked for.
-    async fn ask_once<Q: Message, A: Message>(
+    async fn ask_once<Q: Message, A: Answer>(
         &self,
         shard: u32,
         path: &str,
@@ -77,15 +82,15 @@ impl RemoteStore {
     /// Asks the owner of a shard for series of all of its shards; if it is not, or has given some of them up, each shard's
     /// own.
     async fn query_owner(&self, home: u32, requests: &Vec<SeriesRequest>) -> Result<Vec<Series>, StoreError> {
-        if let Some(series) = self.ask_once(home, "query", requests).await? {
+        if let Some(Streamed(series)) = self.ask_once(home, QUERY, requests).await? {
             return Ok(series);
         }
         let mut all = vec![Series::default(); requests.len()];
         let parts = self.by_shard(requests.iter().cloned(), |request| request.metric);
-        let calls = parts.iter().map(|(shard, (_, requests))| self.call(*shard, "query", requests));
-        let answers: Vec<Result<Vec<Series>, StoreError>> = join_all(calls).await;
-        for (answer, (shard, (places, _))) in answers.into_iter().zip(&parts) {
-            put_back(&mut all, places, answer?, *shard)?;
+        let calls = parts.iter().map(|(shard, (_, requests))| self.call(*shard, QUERY, requests));
+        for (answer, (shard, (places, _))) in join_all(calls).await.into_iter().zip(&parts) {
+            let Streamed(series) = answer?;
+            put_back(&mut all, places, series, *shard)?;
         }
         Ok(all)
     }
@@ -98,10 +103,10 @@ impl RemoteStore {
         let mut calls: BTreeMap<u32, Vec<Computation>> = BTreeMap::new();
         let ways: Vec<Way<'_>> =
             computations.iter().map(|computation| self.way(&homes, computation, &mut calls)).collect();
-        let asked = calls.iter().map(|(home, own)| self.ask_once(*home, "compute", own));
+        let asked = calls.iter().map(|(home, own)| self.ask_once(*home, COMPUTE, own));
         let mut answers = Answers::new();
         for (answer, (home, own)) in join_all(asked).await.into_iter().zip(&calls) {
-            let answer: Option<Vec<Outcome>> = answer?;
+            let answer = answer?.map(|Streamed(outcomes)| outcomes);
             answers.extend(answer.filter(|answer| answer.len() == own.len()).map(|answer| (*home, answer)));
         }
         let mut outcomes: Vec<Option<Outcome>> =

@@ -13,6 +13,7 @@ mod adoption;
 mod backup;
 mod golden;
 mod model;
+mod parts;
 mod remote;
 
 /// A folder in memory where there is one: tests sync a lot.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use nephos_metric_store::{
-    Adoption, AppendReport, Batch, Computation, Computed, Erase, LocalStore, MetricStore, Refusal, Series,
-    SeriesRequest, StoreError, StoreStatistics, shard_of,
+    Adoption, AppendReport, Batch, Computation, Computed, Erase, LocalStore, MetricStore, Progress, Refusal,
+    Series, SeriesRequest, StoreError, StoreStatistics, shard_of,
 };
 use nephos_model::MetricId;
 use nephos_timeseries::ArchivePolicy;
@@ -40,6 +40,11 @@ impl Guarded {
     }
 }
 
+/// The metrics that computations read.
+fn metrics(computations: &[Computation]) -> impl Iterator<Item = MetricId> {
+    computations.iter().flat_map(|computation| &computation.requests).map(|request| request.metric)
+}
+
 #[async_trait]
 impl MetricStore for Guarded {
     async fn append(&self, batch: Arc<Batch>) -> Result<AppendReport, StoreError> {
@@ -50,6 +55,32 @@ impl MetricStore for Guarded {
     async fn query(&self, requests: Vec<SeriesRequest>) -> Result<Vec<Series>, StoreError> {
         self.check(requests.iter().map(|request| request.metric))?;
         self.store.query(requests).await
+    }
+
+    async fn query_next(
+        &self,
+        requests: &Arc<Vec<SeriesRequest>>,
+        so_far: &mut Progress,
+    ) -> Result<Vec<Series>, StoreError> {
+        self.check(requests.iter().map(|request| request.metric))?;
+        self.store.query_next(requests, so_far).await
+    }
+
+    async fn compute(
+        &self,
+        computations: Vec<Computation>,
+    ) -> Result<Vec<Result<Computed, Refusal>>, StoreError> {
+        self.check(metrics(&computations))?;
+        self.store.compute(computations).await
+    }
+
+    async fn compute_next(
+        &self,
+        computations: &Arc<Vec<Computation>>,
+        so_far: &mut Progress,
+    ) -> Result<Vec<Result<Computed, Refusal>>, StoreError> {
+        self.check(metrics(computations))?;
+        self.store.compute_next(computations, so_far).await
     }
 
     async fn delete(&self, metrics: &[MetricId]) -> Result<(), StoreError> {

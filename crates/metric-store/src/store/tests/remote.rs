@@ -12,6 +12,7 @@ use crate::remote::{Owner, OwnerLookup, RemoteOptions, RemoteStore};
 use crate::routes::routes;
 
 mod pushed;
+mod streamed;
 
 const TOKEN: &str = "a token of some length";
 
@@ -171,7 +172,7 @@ async fn bodies_beyond_the_limit_and_nonsense_are_refused() {
     let refused = store.append_runs(vec![run(MetricId::random(), (0..1_000).map(|at| (at, 0.5)))]).await;
     assert!(matches!(refused, Err(StoreError::TooLarge { .. })), "{refused:?}");
     let client = reqwest::Client::new();
-    let nonsense = client.post(format!("{url}/internal/v1/query")).bearer_auth(TOKEN).body("nonsense");
+    let nonsense = client.post(format!("{url}/internal/v2/query")).bearer_auth(TOKEN).body("nonsense");
     assert_eq!(nonsense.send().await.unwrap().status(), 400);
     server.abort();
 }

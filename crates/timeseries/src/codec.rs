@@ -5,7 +5,7 @@
 //! infinity it was.
 //!
 //! ```text
-//! u8: version 2 (4 bits) · columns (4 bits): 0 raw measures, 1 to 14 that many columns of buckets, 15 see below
+//! u8: version 2 or 3 (4 bits) · columns (4 bits): 0 raw measures, 1 to 14 that many columns of buckets, 15 see below
 //! varint rows · timestamps · if 15: varint columns
 //! a column: u8 method, unless raw · u8 what it is · by that: index, constant, or varint bytes (unless it is the last)
 //! bytes of the columns, in the same order
@@ -15,7 +15,7 @@
 //! A column is stored as what it is, whichever is smallest: nothing, a constant, the same as another column, the
 //! quotient of two others (mean = sum ÷ count), integers, decimals as scaled integers, or floats, these bit-packed,
 //! entropy-coded, XORed or given to `pco`. Readers refuse what they do not know, check every claimed length against
-//! [limits](MAX_ROWS) before they allocate, and never panic.
+//! [limits](MAX_ROWS) before they allocate, and never panic. Reading a range of time unpacks what the range needs.
 
 use nephos_model::Timestamp;
 
@@ -47,7 +47,9 @@ pub const MAX_ROWS: usize = 1 << 20;
 /// Most rows × columns of a chunk of buckets.
 pub const MAX_CELLS: usize = 1 << 24;
 
-const VERSION: u8 = 2;
+/// Version 3 may have integers in parts.
+const VERSION: u8 = 3;
+const OLDEST_VERSION: u8 = 2;
 const COLUMNS_SHIFT: u32 = 4;
 const RAW: u8 = 0;
 const MANY: u8 = 15;

@@ -10,8 +10,8 @@ use crate::method::{AggregationMethod, Stat};
 use super::bytes::{Reader, unzigzag};
 use super::times::Times;
 use super::{
-    ABSENT, COLUMNS_SHIFT, CONSTANT, CONSTANT_INTEGER, CRC_BYTES, CodecError, MANY, MAX_ROWS, PARTIAL,
-    QUOTIENT, RAW, SAME, SAME_FAR, Scratch, VERSION, check_size, floats, presence, spread,
+    ABSENT, COLUMNS_SHIFT, CONSTANT, CONSTANT_INTEGER, CRC_BYTES, CodecError, MANY, MAX_ROWS, OLDEST_VERSION,
+    PARTIAL, QUOTIENT, RAW, SAME, SAME_FAR, Scratch, VERSION, check_size, floats, presence, spread,
 };
 
 /// A chunk whose checksum and directory were checked and whose columns are not unpacked yet.
@@ -63,7 +63,7 @@ impl<'a> Chunk<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, CodecError> {
         let first = *bytes.first().ok_or(CodecError::Truncated)?;
         let version = first & ((1 << COLUMNS_SHIFT) - 1);
-        if version != VERSION {
+        if !(OLDEST_VERSION..=VERSION).contains(&version) {
             return Err(CodecError::UnknownVersion(version));
         }
         let (content, crc) = bytes.split_last_chunk::<CRC_BYTES>().ok_or(CodecError::Truncated)?;
@@ -139,7 +139,7 @@ impl<'a> Chunk<'a> {
         scratch: &mut Scratch,
     ) -> Result<Option<Column>, CodecError> {
         let Some(entry) = self.find(method) else { return Ok(None) };
-        let presence = self.unpack(entry, scratch)?;
+        let presence = self.unpack(entry, 0..self.rows, scratch)?;
         if presence.all() {
             return Ok(Some(Column::from_parts(method, scratch.dense.clone(), presence)));
         }
@@ -160,7 +160,8 @@ impl<'a> Chunk<'a> {
     ) -> Result<usize, CodecError> {
         match self.find(method) {
             Some(entry) => {
-                self.read_rows(&range, scratch, timestamps, values, |scratch| self.unpack(entry, scratch))
+                let unpack = |rows, scratch: &mut Scratch| self.unpack(entry, rows, scratch);
+                self.read_rows(&range, scratch, timestamps, values, unpack)
             }
             None => Ok(0),
         }
@@ -178,9 +179,9 @@ impl<'a> Chunk<'a> {
         if !self.raw {
             return Err(CodecError::OtherKind("buckets"));
         }
-        let unpack = |scratch: &mut Scratch| {
+        let unpack = |rows, scratch: &mut Scratch| {
             let (tag, bytes) = self.bodies.split_first().ok_or(CodecError::Truncated)?;
-            decode_dense(*tag, bytes, self.rows, scratch)?;
+            decode_dense(*tag, bytes, self.rows, rows, scratch)?;
             Ok(Presence::full(self.rows))
         };
         self.read_rows(&range, scratch, timestamps, values, unpack)
@@ -213,7 +214,7 @@ impl<'a> Chunk<'a> {
         scratch: &mut Scratch,
         timestamps: &mut Vec<Timestamp>,
         values: &mut Vec<f64>,
-        unpack: impl FnOnce(&mut Scratch) -> Result<Presence, CodecError>,
+        unpack: impl FnOnce(Range<usize>, &mut Scratch) -> Result<Presence, CodecError>,
     ) -> Result<usize, CodecError> {
         let grid = self.times.grid_range(self.rows, range);
         let rows = match &grid {
@@ -233,34 +234,18 @@ impl<'a> Chunk<'a> {
         if rows.is_empty() {
             return Ok(0);
         }
-        let presence = unpack(scratch)?;
-        let dense = scratch.dense.as_slice();
+        let presence = unpack(rows.clone(), scratch)?;
+        let mut push_times = |rows: Range<usize>| match grid {
+            Some(_) => self.times.grid_rows(rows, timestamps),
+            None => timestamps.extend_from_slice(scratch.times.get(rows).unwrap_or_default()),
+        };
         if presence.all() {
-            values.extend_from_slice(dense.get(rows.clone()).ok_or(CodecError::Truncated)?);
-            match grid {
-                Some(_) => self.times.grid_rows(rows.clone(), timestamps),
-                None => timestamps.extend_from_slice(scratch.times.get(rows.clone()).unwrap_or_default()),
-            }
-            return Ok(rows.len());
+            push_times(rows);
+        } else {
+            present_runs(&presence, &rows).for_each(push_times);
         }
-        let (mut row, mut rest, before) = (0, dense, values.len());
-        for (has, length) in presence.runs() {
-            let run = rows.start.max(row)..rows.end.min(row + length);
-            if has {
-                let (own, behind) = rest.split_at(length.min(rest.len()));
-                rest = behind;
-                if !run.is_empty() {
-                    let within = run.start - row..run.end - row;
-                    values.extend_from_slice(own.get(within).unwrap_or_default());
-                    match grid {
-                        Some(_) => self.times.grid_rows(run, timestamps),
-                        None => timestamps.extend_from_slice(scratch.times.get(run).unwrap_or_default()),
-                    }
-                }
-            }
-            row += length;
-        }
-        Ok(values.len() - before)
+        values.extend_from_slice(&scratch.dense);
+        Ok(scratch.dense.len())
     }
 
     fn entries(&self) -> impl Iterator<Item = Entry<'a>> + use<'a> {
@@ -274,19 +259,28 @@ impl<'a> Chunk<'a> {
         self.entries().find(|entry| entry.method == method)
     }
 
-    /// Puts the values of a column into `scratch.dense`, without gaps, and returns where they belong.
-    fn unpack(&self, entry: Entry<'a>, scratch: &mut Scratch) -> Result<Presence, CodecError> {
+    /// Puts the values that a column has in some rows into `scratch.dense`, without gaps, and returns where those of all
+    /// rows belong.
+    fn unpack(
+        &self,
+        entry: Entry<'a>,
+        rows: Range<usize>,
+        scratch: &mut Scratch,
+    ) -> Result<Presence, CodecError> {
         match entry.stored {
             Stored::Same(index) => {
                 let other =
                     self.entries().nth(index).ok_or(CodecError::Malformed("reference to no column"))?;
-                self.unpack_own(other.stored, scratch)
+                self.unpack_own(other.stored, rows, scratch)
             }
             Stored::Quotient => {
                 let rate = entry.method.rate;
-                let presence = self.unpack_part(AggregationMethod { rate, stat: Stat::Sum }, scratch)?;
+                let part = |stat, scratch: &mut Scratch| {
+                    self.unpack_part(AggregationMethod { rate, stat }, rows.clone(), scratch)
+                };
+                let presence = part(Stat::Sum, scratch)?;
                 std::mem::swap(&mut scratch.dense, &mut scratch.other);
-                let counted = self.unpack_part(AggregationMethod { rate, stat: Stat::Count }, scratch)?;
+                let counted = part(Stat::Count, scratch)?;
                 if counted != presence {
                     return Err(CodecError::Malformed("sum without count"));
                 }
@@ -294,26 +288,36 @@ impl<'a> Chunk<'a> {
                 quotients.for_each(|(count, sum)| *count = sum / *count);
                 Ok(presence)
             }
-            own => self.unpack_own(own, scratch),
+            own => self.unpack_own(own, rows, scratch),
         }
     }
 
     /// The dividend or divisor of a quotient.
-    fn unpack_part(&self, method: AggregationMethod, scratch: &mut Scratch) -> Result<Presence, CodecError> {
+    fn unpack_part(
+        &self,
+        method: AggregationMethod,
+        rows: Range<usize>,
+        scratch: &mut Scratch,
+    ) -> Result<Presence, CodecError> {
         let entry = self.find(method).ok_or(CodecError::Malformed("quotient of no column"))?;
         match entry.stored {
             Stored::Quotient => Err(CodecError::Malformed("reference to a reference")),
-            _ => self.unpack(entry, scratch),
+            _ => self.unpack(entry, rows, scratch),
         }
     }
 
     /// A column that refers to no other, so that reading ends.
-    fn unpack_own(&self, stored: Stored<'_>, scratch: &mut Scratch) -> Result<Presence, CodecError> {
+    fn unpack_own(
+        &self,
+        stored: Stored<'_>,
+        rows: Range<usize>,
+        scratch: &mut Scratch,
+    ) -> Result<Presence, CodecError> {
         match stored {
             Stored::Same(_) | Stored::Quotient => Err(CodecError::Malformed("reference to a reference")),
             Stored::Constant(value) => {
                 scratch.dense.clear();
-                scratch.dense.resize(self.rows, value);
+                scratch.dense.resize(rows.len(), value);
                 Ok(Presence::full(self.rows))
             }
             Stored::Absent => {
@@ -323,24 +327,43 @@ impl<'a> Chunk<'a> {
                 Ok(none)
             }
             Stored::Body(tag, bytes) if tag & PARTIAL == 0 => {
-                decode_dense(tag, bytes, self.rows, scratch)?;
+                decode_dense(tag, bytes, self.rows, rows, scratch)?;
                 Ok(Presence::full(self.rows))
             }
             Stored::Body(tag, bytes) => {
                 let mut reader = Reader::new(bytes);
                 let presence = presence::decode(&mut reader, self.rows)?;
-                decode_dense(tag & !PARTIAL, reader.rest(), presence.count(), scratch)?;
+                let before = |row| present_runs(&presence, &(0..row)).map(|run| run.len()).sum();
+                let dense = before(rows.start)..before(rows.end);
+                decode_dense(tag & !PARTIAL, reader.rest(), presence.count(), dense, scratch)?;
                 Ok(presence)
             }
         }
     }
 }
 
-/// Replaces `scratch.dense` with so many values.
-fn decode_dense(tag: u8, bytes: &[u8], count: usize, scratch: &mut Scratch) -> Result<(), CodecError> {
+/// Which of some rows have a value.
+fn present_runs(presence: &Presence, rows: &Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let mut row = 0;
+    let runs = presence.runs().map(move |(has, length)| {
+        let start = row;
+        row += length;
+        (has, start.max(rows.start)..row.min(rows.end))
+    });
+    runs.filter(|(has, run)| *has && !run.is_empty()).map(|(_, run)| run)
+}
+
+/// Replaces `scratch.dense` with some rows of so many values.
+fn decode_dense(
+    tag: u8,
+    bytes: &[u8],
+    count: usize,
+    rows: Range<usize>,
+    scratch: &mut Scratch,
+) -> Result<(), CodecError> {
     let mut dense = std::mem::take(&mut scratch.dense);
     dense.clear();
-    let outcome = floats::decode(tag, bytes, count, scratch, &mut dense);
+    let outcome = floats::decode(tag, bytes, count, rows, scratch, &mut dense);
     scratch.dense = dense;
     outcome
 }

@@ -8,12 +8,21 @@
 //!       a class: gamma distance from the one before · 5 weight
 //!       lanes × L first states
 //!       a value: extra bits of its class · bits to its lane's next state
+//! in parts: bits of the table · varint bytes of each part but the last · parts: bits of states and values
 //! ```
+//!
+//! Values before others can only be skipped by reading them. Where there are many, they come in parts of one table that
+//! are read apart.
 
-use super::ans::{self, MAX_LOG, MIN_LOG, STATES, State};
-use super::bits::{BitReader, BitWriter, PEEKED, peek};
+use super::ans::{self, MAX_LOG, MIN_LOG};
+use super::bits::BitWriter;
+use super::bytes::put_varint;
 use super::ints::FEW;
-use super::{CodecError, Effort, PADDING};
+use super::{CodecError, Effort};
+
+mod decode;
+
+pub(super) use decode::{Memory, decode, decode_parts};
 
 /// Most classes of a table.
 const MAX_CLASSES: usize = 255;
@@ -233,268 +242,143 @@ fn level(count: u32) -> u64 {
         }
 }
 
+/// Values of a part; the last one has what is over as well.
+pub(super) const PART: usize = 1_024;
+
+/// How many parts so many values have.
+pub(super) const fn parts(values: usize) -> usize {
+    if values < 2 * PART { 1 } else { values / PART }
+}
+
+/// The part that a value lies in, of so many values.
+pub(super) fn part_of(value: usize, values: usize) -> usize {
+    (value / PART).min(parts(values) - 1)
+}
+
 /// Appends `values`, of which `plan` was made.
-#[allow(clippy::cast_possible_truncation)]
 pub(super) fn encode(values: &[i64], plan: &Plan, out: &mut Vec<u8>) -> Result<(), CodecError> {
-    let Plan { division, counts, .. } = plan;
-    let least = counts.first().map_or(0, |(class, _)| *class);
-    let span = counts.last().map_or(0, |(class, _)| class - least + 1);
-    let mut symbols = vec![0_u8; span as usize];
-    let (mut bins, mut weights, mut levels) = (Vec::new(), Vec::new(), Vec::new());
-    let most = counts.iter().map(|(_, count)| *count).max().unwrap_or(1);
-    let excess = (most.ilog2() + 1).saturating_sub(15);
-    for (class, count) in counts {
-        symbols[(class - least) as usize] = bins.len() as u8;
-        let class = u64::from(*class);
-        bins.push(division.bin(class).ok_or(CodecError::Malformed("unknown class"))?);
-        let level = level(count >> excess);
-        weights.push(weight(level));
-        levels.push((class, level));
-    }
-    let log = log_for(values.len(), bins.len());
-    let mut frequencies = Vec::new();
-    ans::normalise(&weights, log, &mut frequencies)?;
-
+    let coder = Coder::new(values.len(), plan)?;
     let mut bits = BitWriter::new(out);
-    match division {
-        Division::Log { steps, signed } => {
-            bits.put(u64::from(*steps) << 1, 3);
-            bits.put(u64::from(*signed), 1);
-        }
-        Division::Linear { shift } => bits.put(1 | u64::from(*shift) << 1, 7),
-    }
-    bits.put(u64::from(log - MIN_LOG), 3);
-    bits.put_gamma(bins.len() as u64 - 1);
-    let mut before = 0;
-    for (class, level) in levels {
-        bits.put_gamma(class + 1 - before);
-        bits.put(level, WEIGHT_BITS);
-        before = class + 1;
-    }
-
-    let mut encoder = ans::Encoder::default();
-    encoder.prepare(&frequencies, log);
-    let lanes = lanes(values.len());
-    let mut states = [0_u32; 4];
-    let mut steps = vec![(0_u32, 0_u32, 0_u8); values.len()];
-    for (row, (value, step)) in values.iter().zip(&mut steps).enumerate().rev() {
-        let symbol = symbols[(division.class(*value) - least) as usize];
-        let state = &mut states[row % lanes];
-        *step = if row + lanes >= values.len() {
-            *state = encoder.last(usize::from(symbol), &frequencies);
-            (0, 0, symbol)
-        } else {
-            let (before, low, width) = encoder.back(*state, usize::from(symbol));
-            *state = before;
-            (low, width, symbol)
-        };
-    }
-    let mask = (1 << log) - 1;
-    states.iter().take(lanes).for_each(|state| bits.put(u64::from(state & mask), log));
-    for (value, (low, width, symbol)) in values.iter().zip(steps) {
-        let bin = bins[usize::from(symbol)];
-        let within = value.wrapping_sub(bin.base).cast_unsigned();
-        if u32::from(bin.extra) + width <= 64 {
-            bits.put(
-                within | u64::from(low).checked_shl(bin.extra.into()).unwrap_or(0),
-                u32::from(bin.extra) + width,
-            );
-        } else {
-            bits.put(within, bin.extra.into());
-            bits.put(low.into(), width);
-        }
-    }
+    coder.write_table(&mut bits);
+    coder.write(values, &mut bits);
     bits.finish();
     Ok(())
 }
 
-/// Memory that [`decode`] uses again.
-#[derive(Debug, Default)]
-pub(super) struct Memory {
-    padded: Vec<u8>,
-    table: Vec<State>,
-    bins: Vec<Bin>,
-    weights: Vec<u32>,
-    frequencies: Vec<u32>,
-}
-
-/// Fills `values` from the whole of what [`encode`] wrote.
-pub(super) fn decode(bytes: &[u8], values: &mut [i64], memory: &mut Memory) -> Result<(), CodecError> {
-    let Memory { padded, table, bins, weights, frequencies } = memory;
-    let mut bits = BitReader::new(bytes);
-    let division = if bits.get(1)? == 1 {
-        Division::Linear { shift: bits.get_small(6)? }
-    } else {
-        Division::Log { steps: bits.get_small(2)?, signed: bits.get(1)? == 1 }
-    };
-    let log = MIN_LOG + bits.get_small(3)?;
-    let classes = bits.get_gamma()? + 1;
-    if log > MAX_LOG || classes > MAX_CLASSES as u64 || values.is_empty() {
-        return Err(CodecError::Malformed("table of classes"));
-    }
-    bins.clear();
-    weights.clear();
-    let mut next = 0_u64;
-    let mut widest = 0;
-    for _ in 0..classes {
-        let class = next + bits.get_gamma()? - 1;
-        let bin = division.bin(class).ok_or(CodecError::Malformed("unknown class"))?;
-        widest = widest.max(bin.extra);
-        bins.push(bin);
-        weights.push(weight(bits.get(WEIGHT_BITS)?));
-        next = class + 1;
-    }
-    ans::normalise(weights, log, frequencies)?;
-    ans::decoder(frequencies, bins, log, table);
-    let table = <&[State; STATES]>::try_from(table.as_slice()).map_err(|_| CodecError::Truncated)?;
-
-    let lanes = lanes(values.len());
-    let mut states = [0_usize; 4];
-    for state in states.iter_mut().take(lanes) {
-        *state = bits.get_small(log)? as usize;
-    }
-    let at = bits.position();
-    // Few bytes may hold many values: words that reach beyond them must not be the slow case.
-    padded.clear();
-    padded.extend_from_slice(bytes);
-    padded.extend_from_slice(&[0; PADDING]);
-    let narrow = u32::from(widest) + log <= PEEKED;
-    let at = match (lanes, narrow) {
-        (1, true) => run::<1, true>(padded, at, table, states, values),
-        (2, true) => run::<2, true>(padded, at, table, states, values),
-        (_, true) => run::<4, true>(padded, at, table, states, values),
-        (1, false) => run::<1, false>(padded, at, table, states, values),
-        (2, false) => run::<2, false>(padded, at, table, states, values),
-        (_, false) => run::<4, false>(padded, at, table, states, values),
-    };
-    if at.div_ceil(8) == bytes.len() { Ok(()) } else { Err(CodecError::Truncated) }
-}
-
-/// The inner loop; returns the bit behind the last. Reading past the end gives zeros, which the caller notices.
-/// `NARROW`: a value's extra bits and those of its state come from one word.
-#[allow(clippy::cast_possible_truncation)]
-fn run<const LANES: usize, const NARROW: bool>(
-    bytes: &[u8],
-    mut at: usize,
-    table: &[State; STATES],
-    states: [usize; 4],
-    values: &mut [i64],
-) -> usize {
-    let mut states: [usize; LANES] = std::array::from_fn(|lane| states[lane]);
-    let (rounds, last) = values.split_at_mut(values.len().saturating_sub(LANES));
-    let mut lane_of_last = rounds.len() % LANES;
-    let mut rounds = rounds.chunks_exact_mut(LANES);
-    let step = |at: &mut usize, state: &mut usize, value: &mut i64| {
-        let State { base, extra, bits, next } = table[*state % STATES];
-        let (extra, bits) = (u32::from(extra), u32::from(bits));
-        let word = peek(bytes, *at);
-        *value = base.wrapping_add((word & !(u64::MAX << extra)).cast_signed());
-        let word = if NARROW { word >> extra } else { peek(bytes, *at + extra as usize) };
-        *state = usize::from(next) + (word & !(u64::MAX << bits)) as usize;
-        *at += (extra + bits) as usize;
-    };
-    for round in &mut rounds {
-        for (value, state) in round.iter_mut().zip(&mut states) {
-            step(&mut at, state, value);
+/// [`encode`] in parts that can be read apart.
+pub(super) fn encode_parts(values: &[i64], plan: &Plan, out: &mut Vec<u8>) -> Result<(), CodecError> {
+    let coder = Coder::new(values.len(), plan)?;
+    let mut bits = BitWriter::new(out);
+    coder.write_table(&mut bits);
+    bits.finish();
+    let (mut bodies, mut rest) = (Vec::new(), values);
+    for left in (0..parts(values.len())).rev() {
+        let (part, behind) = rest.split_at(if left == 0 { rest.len() } else { PART });
+        rest = behind;
+        let start = bodies.len();
+        let mut bits = BitWriter::new(&mut bodies);
+        coder.write(part, &mut bits);
+        bits.finish();
+        if left > 0 {
+            put_varint(out, (bodies.len() - start) as u64);
         }
     }
-    for (value, state) in rounds.into_remainder().iter_mut().zip(&mut states) {
-        step(&mut at, state, value);
-    }
-    for value in last {
-        let State { base, extra, .. } = table[states[lane_of_last] % STATES];
-        *value = base.wrapping_add((peek(bytes, at) & !(u64::MAX << extra)).cast_signed());
-        at += usize::from(extra);
-        lane_of_last = (lane_of_last + 1) % LANES;
-    }
-    at
+    out.extend_from_slice(&bodies);
+    Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
+/// Writes values of one division and table.
+struct Coder {
+    division: Division,
+    log: u32,
+    least: u32,
+    /// The symbol of each class from the least on.
+    symbols: Vec<u8>,
+    bins: Vec<Bin>,
+    /// Class and stored weight of each symbol.
+    levels: Vec<(u64, u64)>,
+    frequencies: Vec<u32>,
+    encoder: ans::Encoder,
+}
 
-    use super::*;
-
-    fn check(values: &[i64], floats: bool) -> Option<usize> {
-        check_with(values, floats, Effort::Quick);
-        check_with(values, floats, Effort::Small)
+impl Coder {
+    #[allow(clippy::cast_possible_truncation)]
+    fn new(values: usize, Plan { division, counts, .. }: &Plan) -> Result<Self, CodecError> {
+        let least = counts.first().map_or(0, |(class, _)| *class);
+        let span = counts.last().map_or(0, |(class, _)| class - least + 1);
+        let mut symbols = vec![0_u8; span as usize];
+        let (mut bins, mut weights, mut levels) = (Vec::new(), Vec::new(), Vec::new());
+        let most = counts.iter().map(|(_, count)| *count).max().unwrap_or(1);
+        let excess = (most.ilog2() + 1).saturating_sub(15);
+        for (class, count) in counts {
+            symbols[(class - least) as usize] = bins.len() as u8;
+            let class = u64::from(*class);
+            bins.push(division.bin(class).ok_or(CodecError::Malformed("unknown class"))?);
+            let level = level(count >> excess);
+            weights.push(weight(level));
+            levels.push((class, level));
+        }
+        let log = log_for(values, bins.len());
+        let mut frequencies = Vec::new();
+        ans::normalise(&weights, log, &mut frequencies)?;
+        let mut encoder = ans::Encoder::default();
+        encoder.prepare(&frequencies, log);
+        Ok(Self { division: *division, log, least, symbols, bins, levels, frequencies, encoder })
     }
 
-    fn check_with(values: &[i64], floats: bool, effort: Effort) -> Option<usize> {
-        let plan = plan(values, floats, effort).filter(|plan| plan.size < usize::MAX)?;
-        let mut out = Vec::new();
-        encode(values, &plan, &mut out).unwrap();
-        assert!(out.len() <= plan.size + plan.size / 8 + 12, "{} planned {}", out.len(), plan.size);
-        let mut decoded = vec![7; values.len()];
-        decode(&out, &mut decoded, &mut Memory::default()).unwrap();
-        assert_eq!(decoded, values);
-        Some(out.len())
+    fn write_table(&self, bits: &mut BitWriter<'_>) {
+        match self.division {
+            Division::Log { steps, signed } => {
+                bits.put(u64::from(steps) << 1, 3);
+                bits.put(u64::from(signed), 1);
+            }
+            Division::Linear { shift } => bits.put(1 | u64::from(shift) << 1, 7),
+        }
+        bits.put(u64::from(self.log - MIN_LOG), 3);
+        bits.put_gamma(self.bins.len() as u64 - 1);
+        let mut before = 0;
+        for (class, level) in &self.levels {
+            bits.put_gamma(class + 1 - before);
+            bits.put(*level, WEIGHT_BITS);
+            before = class + 1;
+        }
     }
 
-    #[test]
-    fn each_value_lies_in_the_bin_of_its_class() {
-        let near = |value: i64| (-3..=3).map(move |by| value.wrapping_add(by));
-        let values = (0..57).flat_map(|bit| near(1 << bit).chain(near(-1 << bit))).chain(near(0));
-        for value in values.filter(|value| value.unsigned_abs() < 1 << 57) {
-            for steps in 0..=MAX_STEPS {
-                for signed in [value < 0, true] {
-                    let division = Division::Log { steps, signed };
-                    let bin = division.bin(division.class(value).into()).unwrap();
-                    let within = value.wrapping_sub(bin.base).cast_unsigned();
-                    assert!(within < 1 << bin.extra, "{value} {division:?} {bin:?}");
-                }
+    /// Writes first states and values.
+    fn write(&self, values: &[i64], bits: &mut BitWriter<'_>) {
+        let Self { division, log, least, symbols, bins, frequencies, encoder, .. } = self;
+        let lanes = lanes(values.len());
+        let mut states = [0_u32; 4];
+        let mut steps = vec![(0_u32, 0_u32, 0_u8); values.len()];
+        for (row, (value, step)) in values.iter().zip(&mut steps).enumerate().rev() {
+            let symbol = symbols[(division.class(*value) - least) as usize];
+            let state = &mut states[row % lanes];
+            *step = if row + lanes >= values.len() {
+                *state = encoder.last(usize::from(symbol), frequencies);
+                (0, 0, symbol)
+            } else {
+                let (before, low, width) = encoder.back(*state, usize::from(symbol));
+                *state = before;
+                (low, width, symbol)
+            };
+        }
+        let mask = (1 << log) - 1;
+        states.iter().take(lanes).for_each(|state| bits.put(u64::from(state & mask), *log));
+        for (value, (low, width, symbol)) in values.iter().zip(steps) {
+            let bin = bins[usize::from(symbol)];
+            let within = value.wrapping_sub(bin.base).cast_unsigned();
+            if u32::from(bin.extra) + width <= 64 {
+                bits.put(
+                    within | u64::from(low).checked_shl(bin.extra.into()).unwrap_or(0),
+                    u32::from(bin.extra) + width,
+                );
+            } else {
+                bits.put(within, bin.extra.into());
+                bits.put(low.into(), width);
             }
         }
     }
-
-    #[test]
-    fn rare_symbols_make_frequent_ones_cheap() {
-        let rare: Vec<i64> = (0..1440).map(|i| if i % 97 == 0 { 1_000_000 + i } else { 0 }).collect();
-        assert!(check(&rare, false).unwrap() < 80);
-        let few: Vec<i64> = (0..240).map(|i| (i * i % 11) - 5).collect();
-        assert!(check(&few, false).unwrap() < 110);
-        assert_eq!(check(&[3; 50], false), None);
-        assert_eq!(check(&[], false), None);
-    }
-
-    #[test]
-    fn weights_are_near_the_counts_they_stand_for() {
-        for count in 1..32_768_u32 {
-            let stored = f64::from(weight(level(count))) / 2.0;
-            let ratio = stored / f64::from(count);
-            assert!((0.8..=1.25).contains(&ratio), "{count} as {stored}");
-            assert!(level(count) < 32);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_integers_come_back(
-            values in prop::collection::vec(
-                prop_oneof![
-                    3 => -50_i64..50,
-                    1 => any::<i64>().prop_map(|value| value >> 8),
-                    2 => any::<i32>().prop_map(i64::from),
-                ],
-                0..500,
-            ),
-            floats in any::<bool>(),
-        ) {
-            check(&values, floats);
-        }
-
-        #[test]
-        fn bits_of_floats_come_back(values in prop::collection::vec(0.01_f64..100.0, 2..500)) {
-            let bits: Vec<i64> = values.iter().map(|value| value.to_bits().cast_signed()).collect();
-            check(&bits, true);
-        }
-
-        #[test]
-        fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..100), rows in 0_usize..600) {
-            // Whatever comes of it.
-            let mut values = vec![0; rows];
-            prop_assert!(decode(&bytes, &mut values, &mut Memory::default()).is_ok() || rows < 600);
-        }
-    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! Values of a column, one after another: choosing what they are, and writing them as that.
 
+use std::ops::Range;
+
 use super::bytes::{Reader, put_varint, unzigzag, zigzag};
 use super::trend::Kind;
 use super::{CodecError, Effort, Scratch, ints, packed, xor};
@@ -92,41 +94,48 @@ fn improve(values: &[f64], effort: Effort, start: usize, out: &mut Vec<u8>) -> u
     best.0
 }
 
-/// Appends `count` values from the whole of what [`encode`] wrote under this tag; `count` was checked against the limits
-/// before.
+/// Appends some rows of `count` values from the whole of what [`encode`] wrote under this tag; `count` was checked against
+/// the limits before.
 #[allow(clippy::cast_precision_loss)]
 pub(super) fn decode(
     tag: u8,
     bytes: &[u8],
     count: usize,
+    rows: Range<usize>,
     scratch: &mut Scratch,
     out: &mut Vec<f64>,
 ) -> Result<(), CodecError> {
     let mut reader = Reader::new(bytes);
     match tag {
-        CONSTANT_INTEGER => out.resize(out.len() + count, unzigzag(reader.varint()?) as f64),
-        CONSTANT => out.resize(out.len() + count, f64::from_bits(reader.u64()?)),
+        CONSTANT_INTEGER => out.resize(out.len() + rows.len(), unzigzag(reader.varint()?) as f64),
+        CONSTANT => out.resize(out.len() + rows.len(), f64::from_bits(reader.u64()?)),
         PLAIN => {
             let (words, _) = reader.take(count.saturating_mul(8))?.as_chunks::<8>();
+            let words = words.get(rows).ok_or(CodecError::Truncated)?;
             out.extend(words.iter().map(|word| f64::from_bits(u64::from_le_bytes(*word))));
         }
-        XOR => xor::decode(reader.rest(), count, out)?,
+        XOR => {
+            let start = out.len();
+            xor::decode(reader.rest(), rows.end, out)?;
+            out.drain(start..start + rows.start);
+        }
         PCO => {
             let start = out.len();
-            out.resize(start + count, 0.0);
-            packed::decompress_into(reader.rest(), out.split_at_mut(start).1)?;
+            out.resize(start + rows.end.next_multiple_of(packed::BATCH).min(count), 0.0);
+            packed::decompress_into(reader.rest(), count, out.split_at_mut(start).1)?;
+            out.truncate(start + rows.end);
+            out.drain(start..start + rows.start);
         }
         ORDERED => {
-            let bits = ints::decode(reader.rest(), count, scratch)?;
+            let bits = ints::decode(reader.rest(), count, rows, scratch)?;
             out.extend(bits.iter().map(|bits| f64::from_bits(ordered(*bits).cast_unsigned())));
         }
-        SCALED => {
-            out.extend(ints::decode(reader.rest(), count, scratch)?.iter().map(|integer| *integer as f64))
-        }
+        SCALED => out
+            .extend(ints::decode(reader.rest(), count, rows, scratch)?.iter().map(|integer| *integer as f64)),
         _ => {
             let places = tag.checked_sub(SCALED).filter(|places| *places <= MAX_PLACES);
             let power = power_of_ten(places.ok_or(CodecError::Malformed("unknown values"))?);
-            let integers = ints::decode(reader.rest(), count, scratch)?;
+            let integers = ints::decode(reader.rest(), count, rows, scratch)?;
             out.extend(integers.iter().map(|integer| *integer as f64 / power));
         }
     }

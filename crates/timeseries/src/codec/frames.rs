@@ -12,7 +12,8 @@ use super::CodecError;
 use super::bits::{BitWriter, PEEKED, peek};
 use super::bytes::{Reader, low_byte, put_varint, unzigzag, varint_len, zigzag};
 
-const BLOCK: usize = 128;
+/// Values of a block, but for the last.
+pub(super) const BLOCK: usize = 128;
 const PATCHED: u8 = 0x80;
 /// More patches than that never win.
 const MAX_PATCHES: u32 = 24;
@@ -46,7 +47,7 @@ pub(super) fn encode(values: &[i64], out: &mut Vec<u8>) {
     values.chunks(BLOCK).for_each(|block| pack(block, frame(block), out));
 }
 
-/// Fills `values` from what [`encode`] wrote.
+/// Fills `values` with the first that [`encode`] wrote: all of them, or whole [blocks](BLOCK).
 pub(super) fn decode(reader: &mut Reader<'_>, values: &mut [i64]) -> Result<(), CodecError> {
     values.chunks_mut(BLOCK).try_for_each(|block| unpack(reader, block))
 }

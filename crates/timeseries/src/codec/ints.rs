@@ -1,6 +1,8 @@
 //! Integers: their [trend](super::trend) and what is left of them, bit-packed, entropy-coded by classes or by `pco`,
 //! whichever is smallest for the effort.
 
+use std::ops::Range;
+
 use super::bytes::Reader;
 use super::trend::{self, Kind, Trend};
 use super::{CodecError, Effort, Scratch, classes, frames, packed};
@@ -10,9 +12,11 @@ const CLASSES: u8 = 1;
 /// By `pco`, of 32 bits where they suffice: its tables are half as large then.
 const PCO32: u8 = 2;
 const PCO64: u8 = 3;
+/// By classes, in parts that can be read apart.
+const PARTS: u8 = 4;
 
 /// The codings, by their number.
-const NAMES: [&str; 4] = ["packed", "classes", "pco", "pco"];
+const NAMES: [&str; 5] = ["packed", "classes", "pco", "pco", "classes in parts"];
 
 /// Fewer values, and fewer bytes of what is left of them, are not worth the time of `pco`: its tables are larger than
 /// ours.
@@ -62,6 +66,10 @@ pub(super) fn encode(
         }
     }
     match plan {
+        // What is encoded quickly is soon read as a whole.
+        Some(plan) if effort == Effort::Small && classes::parts(residuals.len()) > 1 => {
+            encode_parts(values, &trend, residuals, &plan, out)
+        }
         Some(plan) => {
             trend.write(CLASSES, out);
             classes::encode(residuals, &plan, out)
@@ -72,6 +80,18 @@ pub(super) fn encode(
             Ok(())
         }
     }
+}
+
+fn encode_parts(
+    values: &[i64],
+    trend: &Trend,
+    residuals: &[i64],
+    plan: &classes::Plan,
+    out: &mut Vec<u8>,
+) -> Result<(), CodecError> {
+    trend.write(PARTS, out);
+    trend.write_cursors(values, classes::parts(residuals.len()), classes::PART, out);
+    classes::encode_parts(residuals, plan, out)
 }
 
 /// Bit-packs few values, or their differences if those take less.
@@ -102,36 +122,60 @@ pub(super) fn coding(first: u8) -> &'static str {
     NAMES.get(usize::from(first >> trend::CODING_SHIFT)).copied().unwrap_or("unknown")
 }
 
-/// Replaces the contents of `values` with `count` integers from the whole of what [`encode`] wrote; `count` was checked
-/// against the limits before.
+/// Some rows of `count` integers from the whole of what [`encode`] wrote; `count` was checked against the limits before.
+/// What comes behind the rows is not read, what comes before them as little as the coding allows.
 pub(super) fn decode<'a>(
     bytes: &[u8],
     count: usize,
+    rows: Range<usize>,
     scratch: &'a mut Scratch,
 ) -> Result<&'a mut [i64], CodecError> {
     let mut reader = Reader::new(bytes);
     let (trend, coding) = Trend::read(&mut reader)?;
     let Scratch { integers, classes, .. } = scratch;
+    let all = trend.residuals(count);
+    let heads = count - all;
+    let wanted = rows.end.saturating_sub(heads);
+    let end = match coding {
+        FRAMES => wanted.next_multiple_of(frames::BLOCK).min(all),
+        PCO32 | PCO64 => wanted.next_multiple_of(packed::BATCH).min(all),
+        _ => wanted.min(all),
+    };
+    let part = if coding == PARTS { classes::part_of(rows.start.saturating_sub(heads), all) } else { 0 };
+    let skipped = part * classes::PART;
+    // The heads come before the first part.
+    let front = if part == 0 { heads } else { 0 };
     // What is left in it from before is overwritten.
-    integers.resize(count, 0);
-    let heads = count - trend.residuals(count);
-    let (_, residuals) = integers.split_at_mut(heads);
+    integers.resize(front + end.saturating_sub(skipped), 0);
+    let (_, residuals) = integers.split_at_mut(front);
+    let mut cursor = None;
+    if coding == PARTS {
+        let parts = classes::parts(all);
+        cursor = Some(trend.read_cursors(&mut reader, parts, classes::PART, part)?).filter(|_| part > 0);
+    }
     if !residuals.is_empty() || coding == FRAMES {
         match coding {
             FRAMES => frames::decode(&mut reader, residuals)?,
-            CLASSES => classes::decode(reader.rest(), residuals, classes)?,
+            CLASSES => classes::decode(reader.rest(), all, residuals, classes)?,
+            PARTS => classes::decode_parts(reader.rest(), all, part, residuals, classes)?,
             PCO32 => {
-                let narrow: Vec<i32> = packed::decompress(reader.rest(), residuals.len())?;
+                let mut narrow = vec![0_i32; residuals.len()];
+                packed::decompress_into(reader.rest(), all, &mut narrow)?;
                 residuals.iter_mut().zip(narrow).for_each(|(to, from)| *to = from.into());
             }
-            _ => packed::decompress_into(reader.rest(), residuals)?,
+            _ => packed::decompress_into(reader.rest(), all, residuals)?,
         }
     }
-    if !reader.is_empty() {
+    if end == all && !reader.is_empty() {
         return Err(CodecError::Malformed("bytes behind the last value"));
     }
-    trend.restore(integers);
-    Ok(integers)
+    match cursor {
+        Some(cursor) => trend.resume(cursor, integers),
+        None => trend.restore(integers),
+    }
+    let before = heads + skipped - front;
+    let rows = rows.start.saturating_sub(before)..rows.end.saturating_sub(before);
+    integers.get_mut(rows).ok_or(CodecError::Truncated)
 }
 
 #[cfg(test)]
@@ -145,7 +189,8 @@ mod tests {
             let mut out = Vec::new();
             let mut scratch = Scratch::default();
             encode(values, Kind::Values, effort, &mut scratch, &mut out).unwrap();
-            assert_eq!(decode(&out, values.len(), &mut scratch), Ok(values.to_vec().as_mut_slice()));
+            let all = 0..values.len();
+            assert_eq!(decode(&out, values.len(), all, &mut scratch), Ok(values.to_vec().as_mut_slice()));
             out.len()
         })
     }
@@ -164,6 +209,40 @@ mod tests {
         for (values, most) in [(line, 30), (parabola, 30), (late, 70), (small, 430), (multiples, 450)] {
             let [_, small] = check(&values);
             assert!(small < most, "{small} not below {most}");
+        }
+    }
+
+    #[test]
+    fn rows_of_long_runs_are_read_apart() {
+        // Mostly little, seldom much.
+        let noise = |i: i64| {
+            let bits = (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_u64.cast_signed());
+            i64::from((bits ^ bits >> 29).trailing_zeros())
+        };
+        let mut sum = 0;
+        let mut summed = |step: i64| {
+            sum += step;
+            sum
+        };
+        let shapes: [Vec<i64>; 4] = [
+            (0..4096).map(noise).collect(),
+            (0..4096).map(|i| summed(noise(i) * 3)).collect(),
+            (0..4096).map(|i| i * i + noise(i) * 5).collect(),
+            (0..4096).map(|i| i * 1_000_003 + noise(i) % 5).collect(),
+        ];
+        for values in shapes {
+            let (mut out, mut scratch) = (Vec::new(), Scratch::default());
+            let mut residuals = Vec::new();
+            let trend = trend::find(&values, Kind::Values, Effort::Small, &mut residuals);
+            let plan = classes::plan(&residuals, false, Effort::Small).unwrap();
+            encode_parts(&values, &trend, &residuals, &plan, &mut out).unwrap();
+            let ends = [0, 1, 2, 3, 1_023, 1_024, 1_025, 1_026, 1_027, 2_050, 3_072, 3_075, 4_095, 4_096];
+            for (start, end) in ends.iter().flat_map(|start| ends.iter().map(move |end| (*start, *end))) {
+                if start <= end {
+                    let read = decode(&out, values.len(), start..end, &mut scratch).unwrap();
+                    assert_eq!(read, &values[start..end], "{start}..{end}");
+                }
+            }
         }
     }
 

@@ -36,15 +36,15 @@ fn compress_with<T: Number>(values: &[T], config: ChunkConfig) -> Option<Vec<u8>
     chunk.write_page(0, out).ok()
 }
 
-/// `count` values from the whole of `bytes`.
-pub(super) fn decompress<T: Number + Default>(bytes: &[u8], count: usize) -> Result<Vec<T>, CodecError> {
-    let mut values = vec![T::default(); count];
-    decompress_into(bytes, &mut values)?;
-    Ok(values)
-}
+/// Values are decompressed so many at once: less is asked for only if it is all there is.
+pub(super) const BATCH: usize = 256;
 
-/// Fills `values` from the whole of `bytes`.
-pub(super) fn decompress_into<T: Number>(bytes: &[u8], values: &mut [T]) -> Result<(), CodecError> {
+/// Fills `values` with the first of `count` from the whole of `bytes`: all of them, or whole [batches](BATCH).
+pub(super) fn decompress_into<T: Number>(
+    bytes: &[u8],
+    count: usize,
+    values: &mut [T],
+) -> Result<(), CodecError> {
     let broken = |_| CodecError::Malformed("pco");
     let (file, rest) = FileDecompressor::new(bytes).map_err(broken)?;
     if rest.first().is_none_or(|byte| byte & 0x0f == DICTIONARY_MODE) {
@@ -56,7 +56,7 @@ pub(super) fn decompress_into<T: Number>(bytes: &[u8], values: &mut [T]) -> Resu
     {
         return Err(CodecError::Malformed("pco window"));
     }
-    let count = values.len();
+    let wanted = values.len();
     let progress = chunk.page_decompressor(rest, count).map_err(broken)?.read(values).map_err(broken)?;
-    if progress.n_processed == count { Ok(()) } else { Err(CodecError::Truncated) }
+    if progress.n_processed == wanted { Ok(()) } else { Err(CodecError::Truncated) }
 }

@@ -207,7 +207,7 @@ impl<'a> Times<'a> {
                 }
             }
             Self::Other(bytes) => {
-                let nanos = ints::decode(bytes, rows, scratch)?;
+                let nanos = ints::decode(bytes, rows, 0..rows, scratch)?;
                 if !nanos.is_sorted_by(|a, b| a < b) {
                     return Err(CodecError::Malformed("timestamps out of order"));
                 }

@@ -5,6 +5,8 @@
 //! varint first value (orders above 0) · varint first difference (order 2) or slope (order 3)
 //! varint centre · scaled factor
 //! ```
+//!
+//! Where residuals are coded in parts, what the values stand at before each part but the first follows.
 
 use super::bytes::{Reader, put_scaled, put_varint, unzigzag, varint_len, zigzag};
 use super::classes::log2;
@@ -13,8 +15,9 @@ use super::{CodecError, Effort};
 const ORDER_BITS: u8 = 0b11;
 const CENTRE: u8 = 0b100;
 const FACTOR: u8 = 0b1000;
-/// The bits of the first byte that are the caller's.
+/// The bits of the first byte that are the caller's, and the highest number it puts there.
 pub(super) const CODING_SHIFT: u32 = 4;
+const MAX_CODING: u8 = 4;
 
 /// Rows that are looked at together to guess what suits all, and how many times that is done.
 const WINDOW: usize = 64;
@@ -54,6 +57,13 @@ pub(super) struct Trend {
     second: i64,
     centre: i64,
     factor: i64,
+}
+
+/// What the next value is reckoned from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cursor {
+    at: i64,
+    step: i64,
 }
 
 impl Order {
@@ -238,7 +248,7 @@ impl Trend {
         varint_len(zigzag(self.first)) + if self.factor == 1 { 0 } else { 2 }
     }
 
-    /// Appends it; `coding` has two bits.
+    /// Appends it; `coding` is at most [`MAX_CODING`].
     pub(super) fn write(&self, coding: u8, out: &mut Vec<u8>) {
         let order = match self.order {
             Order::Values => 0,
@@ -268,7 +278,7 @@ impl Trend {
     /// Reads what [`write`](Self::write) wrote, and the coding.
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<(Self, u8), CodecError> {
         let byte = reader.byte()?;
-        if byte >> CODING_SHIFT > 3 {
+        if byte >> CODING_SHIFT > MAX_CODING {
             return Err(CodecError::Malformed("unknown integers"));
         }
         let order = byte & ORDER_BITS;
@@ -290,14 +300,76 @@ impl Trend {
         values.saturating_sub(self.order.heads())
     }
 
+    /// Where the first residual goes on from.
+    fn start(&self) -> Cursor {
+        let at = if self.order == Order::Second { self.first.wrapping_add(self.second) } else { self.first };
+        Cursor { at, step: self.second }
+    }
+
+    /// Appends where each part but the first goes on from, of as many `values` as that many parts of `size` residuals
+    /// have.
+    pub(super) fn write_cursors(&self, values: &[i64], parts: usize, size: usize, out: &mut Vec<u8>) {
+        let heads = self.order.heads();
+        let mut before = self.start();
+        for part in 1..parts {
+            let Some([.., earlier, at]) = values.get(..part * size + heads) else { return };
+            let cursor = Cursor { at: *at, step: at.wrapping_sub(*earlier) };
+            match self.order {
+                // These are known.
+                Order::Values | Order::Line(_) => return,
+                Order::Differences => put_varint(out, zigzag(cursor.at.wrapping_sub(before.at))),
+                Order::Second => {
+                    put_varint(out, zigzag(cursor.at.wrapping_sub(before.at)));
+                    put_varint(out, zigzag(cursor.step.wrapping_sub(before.step)));
+                }
+            }
+            before = cursor;
+        }
+    }
+
+    /// Reads what [`write_cursors`](Self::write_cursors) wrote: where a part goes on from.
+    pub(super) fn read_cursors(
+        &self,
+        reader: &mut Reader<'_>,
+        parts: usize,
+        size: usize,
+        wanted: usize,
+    ) -> Result<Cursor, CodecError> {
+        let mut cursor = self.start();
+        let mut found = cursor;
+        for part in 1..parts {
+            match self.order {
+                Order::Values => break,
+                Order::Line(slope) => {
+                    let rows = i64::try_from(wanted * size).unwrap_or(0);
+                    found.at = self.first.wrapping_add(slope.wrapping_mul(rows));
+                    break;
+                }
+                Order::Differences => cursor.at = cursor.at.wrapping_add(unzigzag(reader.varint()?)),
+                Order::Second => {
+                    cursor.at = cursor.at.wrapping_add(unzigzag(reader.varint()?));
+                    cursor.step = cursor.step.wrapping_add(unzigzag(reader.varint()?));
+                }
+            }
+            if part == wanted {
+                found = cursor;
+            }
+        }
+        Ok(found)
+    }
+
     /// Turns residuals, which stand behind room for the heads, into values in place.
     pub(super) fn restore(&self, values: &mut [i64]) {
-        let heads = self.order.heads();
+        let (front, rest) = values.split_at_mut(self.order.heads().min(values.len()));
+        let mut heads = [self.first, self.first.wrapping_add(self.second)].into_iter();
+        front.iter_mut().zip(&mut heads).for_each(|(value, head)| *value = head);
+        self.resume(self.start(), rest);
+    }
+
+    /// Turns residuals into values in place.
+    pub(super) fn resume(&self, Cursor { mut at, mut step }: Cursor, rest: &mut [i64]) {
         let Self { centre, factor, .. } = *self;
         let own = |residual: i64| residual.wrapping_mul(factor).wrapping_add(centre);
-        let (front, rest) = values.split_at_mut(heads.min(values.len()));
-        let mut at = self.first;
-        front.iter_mut().take(1).for_each(|head| *head = at);
         match self.order {
             Order::Values if factor == 1 => {
                 rest.iter_mut().for_each(|value| *value = value.wrapping_add(centre))
@@ -312,9 +384,6 @@ impl Trend {
                 *value = at;
             }),
             Order::Second => {
-                let mut step = self.second;
-                at = at.wrapping_add(step);
-                front.iter_mut().skip(1).for_each(|head| *head = at);
                 rest.iter_mut().for_each(|value| {
                     step = step.wrapping_add(own(*value));
                     at = at.wrapping_add(step);

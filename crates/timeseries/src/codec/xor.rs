@@ -48,7 +48,7 @@ pub(super) fn least_size(values: &[f64]) -> usize {
     bits.sum::<usize>().div_ceil(8)
 }
 
-/// Appends `count` values from the whole of `bytes`.
+/// Appends the first `count` values.
 pub(super) fn decode(bytes: &[u8], count: usize, out: &mut Vec<f64>) -> Result<(), CodecError> {
     let malformed = CodecError::Malformed("window over 64 bits");
     let mut bits = BitReader::new(bytes);

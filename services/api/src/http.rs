@@ -10,8 +10,10 @@ pub mod nul;
 pub mod payload;
 pub mod reply;
 pub mod segments;
+pub mod text;
 
 pub use args::Args;
 pub use base::BaseUrl;
 pub use payload::Payload;
 pub use segments::Segments;
+pub use text::{Columns, Text};

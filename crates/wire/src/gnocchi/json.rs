@@ -62,12 +62,24 @@ pub(super) fn put_float(text: &mut [u8; FLOAT], value: f64) -> usize {
     } else {
         "-Infinity"
     };
-    match text.get_mut(..shown.len()) {
-        Some(place) => place.copy_from_slice(shown.as_bytes()),
-        // No float is so long.
-        None => return 0,
+    copy_short(text, shown.as_bytes())
+}
+
+/// Copies a text of at most [`FLOAT`] bytes to the start of `place`; how long it is. Two copies of constant length that
+/// overlap take less time than one of the right length.
+#[inline]
+fn copy_short(place: &mut [u8; FLOAT], text: &[u8]) -> usize {
+    let length = text.len().min(FLOAT);
+    if let (Some(first), Some(last)) = (text.first_chunk::<16>(), text.last_chunk::<16>()) {
+        place[..16].copy_from_slice(first);
+        place[length - 16..length].copy_from_slice(last);
+    } else if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        place[..8].copy_from_slice(first);
+        place[length - 8..length].copy_from_slice(last);
+    } else {
+        place[..length].copy_from_slice(text);
     }
-    shown.len()
+    length
 }
 
 /// Writes a whole number below [`WHOLE`], with its sign, which zero has as well.

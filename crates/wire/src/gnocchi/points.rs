@@ -18,6 +18,8 @@ pub enum Width {
 
 /// What stands before the first value; the others differ in their digits only.
 const LEAD: &[u8] = b", [\"0000-00-00T00:00:00+00:00\", ";
+/// What the first point of a list goes without.
+const COMMA: Range<usize> = 0..2;
 const DATE: Range<usize> = 4..14;
 const CLOCK: Range<usize> = 15..23;
 
@@ -27,7 +29,7 @@ const LINE: usize = 96;
 /// What a value and the bracket behind it take, mostly.
 const USUAL: usize = 20;
 
-/// A point's text, made anew from the one before it.
+/// What the points of a series have in common: the text of one with its date, but neither clock nor value.
 struct Line {
     text: [u8; LINE],
     /// Where the value begins.
@@ -54,25 +56,30 @@ impl Line {
         Self { text, value, midnight: i64::MIN }
     }
 
-    /// Puts in a point; where its text ends.
+    /// Appends a point. Its clock and value are written into the copy: a copy of bytes that were written one by one just
+    /// before would wait for them.
     #[inline]
-    fn put(&mut self, timestamp: Timestamp, value: f64) -> usize {
+    fn append(&mut self, out: &mut Vec<u8>, timestamp: Timestamp, value: f64) {
         let seconds = timestamp.as_secs();
         if !(0..86_400).contains(&seconds.saturating_sub(self.midnight)) {
             let day = seconds.div_euclid(86_400);
             self.midnight = day * 86_400;
             self.text[DATE].copy_from_slice(&date_text(day));
         }
-        self.text[CLOCK].copy_from_slice(&clock_text(seconds - self.midnight));
-        let length = match self.text.get_mut(self.value..).and_then(<[u8]>::first_chunk_mut) {
+        let start = out.len();
+        // A copy of constant length, cut afterwards, is cheaper than one of the right length.
+        out.extend_from_slice(&self.text);
+        let Some(point) = out.last_chunk_mut::<LINE>() else { return };
+        point[CLOCK].copy_from_slice(&clock_text(seconds - self.midnight));
+        let length = match point.get_mut(self.value..).and_then(<[u8]>::first_chunk_mut) {
             Some(place) => put_float(place, value),
             None => 0,
         };
         let end = self.value + length;
-        if let Some(place) = self.text.get_mut(end) {
+        if let Some(place) = point.get_mut(end) {
             *place = b']';
         }
-        end + 1
+        out.truncate(start + end + 1);
     }
 }
 
@@ -85,14 +92,12 @@ pub fn write_points(out: &mut Vec<u8>, width: Width, timestamps: &[Timestamp], v
     if out.last() == Some(&b'[')
         && let Some((timestamp, value)) = points.next()
     {
-        let end = line.put(*timestamp, *value);
-        out.extend_from_slice(line.text.get(2..end).unwrap_or_default());
+        let start = out.len();
+        line.append(out, *timestamp, *value);
+        out.drain(start..start + COMMA.len());
     }
     for (timestamp, value) in points {
-        let end = out.len() + line.put(*timestamp, *value);
-        // A copy of constant length, cut afterwards, is cheaper than one of the right length.
-        out.extend_from_slice(&line.text);
-        out.truncate(end);
+        line.append(out, *timestamp, *value);
     }
 }
 

@@ -19,13 +19,12 @@ use super::shapes::AnyObject;
 use super::views::PolicyView;
 use super::{GnocchiRoutes, filters};
 use crate::failure::Failure;
-use crate::http::{Args, Payload, reply};
+use crate::http::{Args, Payload, Text, reply};
 use crate::routes::Doc;
 use crate::service::aggregates::question::{self, Question, Scope};
 use crate::service::aggregates::{Filling, Operations, Window};
 use crate::service::{Problem, metrics, search, types};
 use crate::state::{ApiState, Who};
-use answer::Measures;
 
 pub(super) const TAG: &str = "aggregates";
 
@@ -182,7 +181,7 @@ async fn compute(
     let asked = Asked::read(&args, state.clock.now())?;
     let body = payload.json().await?;
     let (operations, scope) = read_body(&state, &caller, &body).await?;
-    Ok(reply::ok_text(answered(&state, &caller, asked, operations, scope).await?.0))
+    Ok(reply::text(answered(&state, &caller, asked, operations, scope).await?.0))
 }
 
 /// What is said beside the body.
@@ -204,35 +203,32 @@ impl Asked {
     }
 }
 
-/// The answer as JSON text, and how many points it has.
+/// The answer, and how many points were computed for it.
 pub(super) async fn answered(
     state: &ApiState,
     caller: &Caller,
     asked: Asked,
     operations: Operations,
     scope: Option<Scope>,
-) -> Result<(Vec<u8>, usize), Failure> {
+) -> Result<(Text, usize), Failure> {
     let Asked { window, filling, groups, use_history, details } = asked;
     let question = Question { operations, window, filling };
     let Some(scope) = scope else { return metrics_answer(state, caller, &question, details).await };
     let resource_type = scope.resource_type.clone();
     if groups.is_empty() {
         let group = question::by_resource(state, caller, &question, scope).await?;
+        let points = group.result.size();
         let references = details.then(|| answer::resources(&resource_type, &group.resources)).transpose()?;
-        let text = answer::whole(&Measures::of(&group.result)?, references.as_deref());
-        return Ok((text, group.result.size()));
+        return Ok((answer::whole(group.result, answer::measures, references)?, points));
     }
     if use_history {
         let found = question::with_history(state, caller, &question, scope, &groups).await?;
         let points = found.iter().map(|group| group.result.size()).sum();
-        return Ok((
-            answer::groups(found, |group| Ok(Measures::sum(group)), &resource_type, details)?,
-            points,
-        ));
+        return Ok((answer::groups(found, answer::sum, &resource_type, details)?, points));
     }
     let found = question::grouped(state, caller, &question, scope, &groups).await?;
     let points = found.iter().map(|group| group.result.size()).sum();
-    Ok((answer::groups(found, |result| Measures::of(&result), &resource_type, details)?, points))
+    Ok((answer::groups(found, answer::measures, &resource_type, details)?, points))
 }
 
 async fn metrics_answer(
@@ -240,11 +236,11 @@ async fn metrics_answer(
     caller: &Caller,
     question: &Question,
     details: bool,
-) -> Result<(Vec<u8>, usize), Failure> {
+) -> Result<(Text, usize), Failure> {
     let computed = question::by_metric(state, caller, question).await?;
     let points = computed.size();
     if !details {
-        return Ok((answer::whole(&Measures::of(&computed)?, None), points));
+        return Ok((answer::whole(computed, answer::measures, None)?, points));
     }
     let mut ids: Vec<_> = computed.sources.iter().map(|source| source.metric).collect();
     ids.sort_unstable();
@@ -256,7 +252,7 @@ async fn metrics_answer(
     let resources = found.iter().filter_map(|metric| metric.resource_id);
     let resources = search::resources_by_id(state, resources).await?;
     let references = answer::metrics(&found, &policies, &resources)?;
-    Ok((answer::whole(&Measures::of(&computed)?, Some(&references)), points))
+    Ok((answer::whole(computed, answer::measures, Some(references))?, points))
 }
 
 #[cfg(test)]

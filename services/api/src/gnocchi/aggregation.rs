@@ -8,7 +8,7 @@ use axum::response::Response;
 use nephos_identity::Caller;
 use nephos_index::IndexError;
 use nephos_model::MetricId;
-use nephos_wire::gnocchi::{Field, Invalid, json, parse_uuid};
+use nephos_wire::gnocchi::{Field, Invalid, parse_uuid};
 use serde_json::{Map, Value};
 
 use super::aggregates::answer::rows;
@@ -16,7 +16,7 @@ use super::aggregates::{TAG, groups, window};
 use super::shapes::{AnyObject, PointList};
 use super::{GnocchiRoutes, filters};
 use crate::failure::Failure;
-use crate::http::{Args, Payload, Segments, reply};
+use crate::http::{Args, Payload, Segments, Text, reply};
 use crate::routes::Doc;
 use crate::service::aggregates::Computed;
 use crate::service::aggregates::across::{AcrossQuestion, across};
@@ -144,11 +144,16 @@ async fn of_metrics(
     let question = question(state, args)?;
     let group = found.into_iter().flatten().collect();
     let mut computed = across(state, caller, &[group], &question).await?;
-    Ok(reply::ok_text(points(computed.pop().flatten().as_ref())))
+    Ok(reply::text(points(computed.pop().flatten())))
 }
 
-fn points(computed: Option<&Computed>) -> Vec<u8> {
-    computed.map_or_else(|| b"[]".to_vec(), |computed| rows(computed, 0))
+fn points(computed: Option<Computed>) -> Text {
+    let mut out = Text::default();
+    match computed {
+        Some(computed) => rows(&mut out, &Arc::new(computed), 0),
+        None => out.words("[]"),
+    }
+    out
 }
 
 async fn of_resources(
@@ -179,24 +184,23 @@ async fn of_resources(
     }
     let computed = across(&state, &caller, &members, &question).await?;
     if attributes.is_empty() {
-        let first = computed.into_iter().next().flatten();
-        return Ok(reply::ok_text(points(first.as_ref())));
+        return Ok(reply::text(points(computed.into_iter().next().flatten())));
     }
-    Ok(reply::ok_text(grouped(&keys, &computed)?))
+    Ok(reply::text(grouped(&keys, computed)?))
 }
 
-fn grouped(keys: &[Map<String, Value>], computed: &[Option<Computed>]) -> Result<Vec<u8>, Failure> {
-    let mut out = vec![b'['];
+fn grouped(keys: &[Map<String, Value>], computed: Vec<Option<Computed>>) -> Result<Text, Failure> {
+    let mut out = Text::default();
+    out.words("[");
     for (key, computed) in keys.iter().zip(computed) {
-        if out.len() > 1 {
-            out.extend_from_slice(b", ");
-        }
-        out.extend_from_slice(b"{\"group\": ");
-        out.extend(json::to_vec(key).map_err(|_| Failure::Internal)?);
-        out.extend_from_slice(b", \"measures\": ");
-        out.extend(points(computed.as_ref()));
-        out.push(b'}');
+        out.separate();
+        out.words("{");
+        out.key("group")?;
+        out.value(key)?;
+        out.key("measures")?;
+        out.append(points(computed));
+        out.words("}");
     }
-    out.push(b']');
+    out.words("]");
     Ok(out)
 }

@@ -6,11 +6,11 @@ use axum::extract::State;
 use axum::response::Response;
 use nephos_identity::Caller;
 use nephos_identity::policy::metrics as policy;
-use nephos_metric_store::{Resample, SeriesPoints};
+use nephos_metric_store::Resample;
 use nephos_model::Timestamp;
 use nephos_wire::gnocchi::Invalid;
 use nephos_wire::gnocchi::measures::{PostedMeasures, read_body};
-use nephos_wire::gnocchi::points::{Width, write_points};
+use nephos_wire::gnocchi::points::Width;
 use nephos_wire::gnocchi::scan::{self, Columns};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ArrayBuilder, Object, Schema, SchemaType};
@@ -19,7 +19,7 @@ use utoipa::{PartialSchema, ToSchema};
 use super::GnocchiRoutes;
 use super::metrics::named;
 use crate::failure::Failure;
-use crate::http::{Args, Payload, Segments, reply};
+use crate::http::{Args, Payload, Segments, Text, reply};
 use crate::limits;
 use crate::routes::Doc;
 use crate::service::Problem;
@@ -143,61 +143,18 @@ async fn give(
     let query = query(args, state.clock.now())?;
     let resample = query.resample;
     let series = measures::read(state, subject, query).await?;
-    let points: usize = series.iter().map(|points| points.timestamps.len()).sum();
-    if points > MANY_POINTS {
-        return Ok(reply::ok_pieces(Pieces::new(series, resample, PIECE)));
+    let mut out = Text::default();
+    out.words("[");
+    for points in series {
+        let width = match resample {
+            Some(Resample::Step(step)) => Width::Seconds(step),
+            Some(Resample::Calendar(calendar)) => Width::Letter(calendar.letter()),
+            None => Width::Seconds(points.granularity),
+        };
+        out.points(width, (points.timestamps, points.values));
     }
-    Ok(reply::ok_text(Pieces::new(series, resample, usize::MAX).next().unwrap_or_default()))
-}
-
-/// Points from which on an answer is made while it is sent.
-const MANY_POINTS: usize = 65_536;
-/// Points of a piece of such an answer: about a mebibyte of text.
-const PIECE: usize = 16_384;
-
-/// The text of an answer, piece by piece.
-struct Pieces {
-    series: Vec<SeriesPoints>,
-    resample: Option<Resample>,
-    /// Points of a piece.
-    size: usize,
-    /// The next point: of which series, and which of it; nothing at the end.
-    next: Option<(usize, usize)>,
-}
-
-impl Pieces {
-    fn new(series: Vec<SeriesPoints>, resample: Option<Resample>, size: usize) -> Self {
-        Self { series, resample, size, next: Some((0, 0)) }
-    }
-}
-
-impl Iterator for Pieces {
-    type Item = Vec<u8>;
-
-    fn next(&mut self) -> Option<Vec<u8>> {
-        let (mut number, mut from) = self.next?;
-        let mut out = if (number, from) == (0, 0) { b"[".to_vec() } else { Vec::new() };
-        let mut room = self.size;
-        while room > 0 {
-            let Some(points) = self.series.get(number) else {
-                out.push(b']');
-                self.next = None;
-                return Some(out);
-            };
-            let width = match self.resample {
-                Some(Resample::Step(step)) => Width::Seconds(step),
-                Some(Resample::Calendar(calendar)) => Width::Letter(calendar.letter()),
-                None => Width::Seconds(points.granularity),
-            };
-            let end = from.saturating_add(room).min(points.timestamps.len());
-            let timestamps = points.timestamps.get(from..end).unwrap_or_default();
-            write_points(&mut out, width, timestamps, points.values.get(from..end).unwrap_or_default());
-            room -= end - from;
-            (number, from) = if end == points.timestamps.len() { (number + 1, 0) } else { (number, end) };
-        }
-        self.next = Some((number, from));
-        Some(out)
-    }
+    out.words("]");
+    Ok(reply::text(out))
 }
 
 async fn get(
@@ -249,34 +206,4 @@ async fn post_named(
 ) -> Result<Response, Failure> {
     let metric = subject(&state, &caller, &path).await?;
     take(&state, &caller, &metric, payload).await
-}
-
-#[cfg(test)]
-mod tests {
-    use nephos_model::Granularity;
-
-    use super::*;
-
-    #[test]
-    fn pieces_of_any_size_make_the_same_text() {
-        let points = |seconds: i64, count: i64| SeriesPoints {
-            granularity: Granularity::from_secs(seconds).unwrap(),
-            timestamps: (0..count).map(|at| Timestamp::from_secs(at * seconds)).collect(),
-            values: vec![0.5; usize::try_from(count).unwrap()],
-        };
-        for series in [
-            vec![],
-            vec![points(60, 0)],
-            vec![points(3_600, 0), points(60, 5), points(1, 0), points(1, 7), points(1, 0)],
-        ] {
-            let whole = Pieces::new(series.clone(), None, usize::MAX).next().unwrap();
-            let count: usize = series.iter().map(|points| points.values.len()).sum();
-            assert_eq!(String::from_utf8_lossy(&whole).matches("0.5]").count(), count);
-            for size in 1..15 {
-                let pieces: Vec<Vec<u8>> = Pieces::new(series.clone(), None, size).collect();
-                assert!(pieces.len() >= count / size, "{size}");
-                assert_eq!(pieces.concat(), whole, "{size}");
-            }
-        }
-    }
 }

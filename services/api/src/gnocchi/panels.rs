@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use nephos_identity::Caller;
 use nephos_model::Timestamp;
-use nephos_wire::gnocchi::{Field, Object, json};
+use nephos_wire::gnocchi::{Field, Object};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
@@ -15,7 +15,7 @@ use super::GnocchiRoutes;
 use super::aggregates::{Asked, TAG, answered, read_body};
 use super::shapes::AnyObject;
 use crate::failure::Failure;
-use crate::http::{Args, Payload, reply};
+use crate::http::{Args, Payload, Text, reply};
 use crate::routes::Doc;
 use crate::service::Problem;
 use crate::state::{ApiState, Who};
@@ -134,37 +134,35 @@ async fn query(
     payload: Payload,
 ) -> Result<Response, Failure> {
     let body = payload.json().await?;
-    let mut out = b"{\"results\": {".to_vec();
+    let mut out = Text::default();
+    out.words("{\"results\": {");
     let mut room = MAX_POINTS;
-    for (number, (name, panel)) in read(&body, state.clock.now())?.into_iter().enumerate() {
-        // One after the other: so a request takes no more memory, and no more of the store, than any other.
+    for (name, panel) in read(&body, state.clock.now())? {
+        // One after the other: so a request takes no more of the store than any other.
         let answered = match panel {
             Ok(panel) => answer(&state, &caller, panel, &mut room).await,
             Err(failure) => Err(failure),
         };
-        let (kind, text) = match answered {
-            Ok(text) => ("result", text),
-            Err(failure) => ("error", failure.inside()),
-        };
-        if number > 0 {
-            out.extend_from_slice(b", ");
+        out.key(&name)?;
+        out.words("{");
+        match answered {
+            Ok(text) => {
+                out.key("result")?;
+                out.append(text);
+            }
+            Err(failure) => {
+                out.key("error")?;
+                out.words(failure.inside());
+            }
         }
-        out.extend(json::to_vec(&name).map_err(|_| Failure::Internal)?);
-        out.extend_from_slice(format!(": {{\"{kind}\": ").as_bytes());
-        out.extend(text);
-        out.push(b'}');
+        out.words("}");
     }
-    out.extend_from_slice(b"}}");
-    Ok(reply::ok_text(out))
+    out.words("}}");
+    Ok(reply::text(out))
 }
 
 /// The answer to one question, as `/v1/aggregates` would give it.
-async fn answer(
-    state: &ApiState,
-    caller: &Caller,
-    panel: Panel,
-    room: &mut usize,
-) -> Result<Vec<u8>, Failure> {
+async fn answer(state: &ApiState, caller: &Caller, panel: Panel, room: &mut usize) -> Result<Text, Failure> {
     let (operations, scope) = read_body(state, caller, &panel.body).await?;
     let (text, points) = answered(state, caller, panel.asked, operations, scope).await?;
     *room = room.checked_sub(points).ok_or_else(|| {

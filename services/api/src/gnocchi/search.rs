@@ -7,7 +7,7 @@ use axum::response::Response;
 use nephos_index::Page;
 use nephos_lang::predicate::Predicate;
 use nephos_model::{Granularity, MetricId};
-use nephos_wire::gnocchi::points::{Width, write_points};
+use nephos_wire::gnocchi::points::Width;
 use nephos_wire::gnocchi::{parse_uuid, timespan};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -18,7 +18,7 @@ use super::views::ResourceView;
 use super::{GnocchiRoutes, PAGING, filters};
 use crate::failure::Failure;
 use crate::http::reply::NextPage;
-use crate::http::{Args, BaseUrl, Payload, Segments, reply};
+use crate::http::{Args, BaseUrl, Payload, Segments, Text, reply};
 use crate::routes::Doc;
 use crate::service::search::{self, ValueSearch};
 use crate::service::{Problem, resources, types};
@@ -182,17 +182,16 @@ async fn values(
         })?;
     let search = value_search(&state, &args)?;
     let found = search::values(&state, &found, &search, &predicate).await?;
-    let mut out = vec![b'{'];
+    let mut out = Text::default();
+    out.words("{");
     for (metric, series) in found {
-        if out.len() > 1 {
-            out.extend_from_slice(b", ");
-        }
-        out.extend(format!("\"{metric}\": [").into_bytes());
+        out.key(&metric.to_string())?;
+        out.words("[");
         for points in series.granularities {
-            write_points(&mut out, Width::Seconds(points.granularity), &points.timestamps, &points.values);
+            out.points(Width::Seconds(points.granularity), (points.timestamps, points.values));
         }
-        out.push(b']');
+        out.words("]");
     }
-    out.push(b'}');
-    Ok(reply::ok_text(out))
+    out.words("}");
+    Ok(reply::text(out))
 }

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use nephos_wire::gnocchi::json;
 use serde::Serialize;
 
-use super::{Args, BaseUrl};
+use super::{Args, BaseUrl, Text};
 use crate::failure::Failure;
 
 /// JSON with status 200.
@@ -26,9 +26,17 @@ pub fn ok_text(json: Vec<u8>) -> Response {
     json_response(StatusCode::OK, json)
 }
 
-/// JSON text with status 200 that is made piece by piece while it is sent.
-pub fn ok_pieces(pieces: impl Iterator<Item = Vec<u8>> + Send + 'static) -> Response {
-    let pieces = pieces.map(Ok::<_, std::convert::Infallible>);
+/// Points from which on an answer is written while it is sent.
+const MANY_POINTS: usize = 2_048;
+/// Bytes of a piece of such an answer: it is still in the processor's cache when the kernel copies it.
+const PIECE: usize = 64 << 10;
+
+/// JSON text with status 200; if it is long, it is written piece by piece while it is sent.
+pub fn text(text: Text) -> Response {
+    if text.size() <= MANY_POINTS {
+        return ok_text(text.whole());
+    }
+    let pieces = text.pieces(PIECE).map(Ok::<_, std::convert::Infallible>);
     json_response(StatusCode::OK, Body::from_stream(futures_util::stream::iter(pieces)))
 }
 

@@ -53,9 +53,9 @@ pub struct Computed {
 }
 
 impl Computed {
-    /// The grids that have a series of this source, and its number there.
-    pub fn of_source(&self, source: usize) -> impl Iterator<Item = (&Grid<'static>, usize)> {
-        self.grids.iter().enumerate().filter_map(move |(at, grid)| match self.chosen.get(at) {
+    /// The numbers of the grids that have a series of this source, and its number there.
+    pub fn of_source(&self, source: usize) -> impl Iterator<Item = (usize, usize)> {
+        (0..self.grids.len()).filter_map(move |grid| match self.chosen.get(grid) {
             Some(Some(chosen)) => Some((grid, chosen.iter().position(|of| *of == source)?)),
             _ => Some((grid, source)),
         })

@@ -60,22 +60,43 @@ fn answer(stream: &mut BufReader<TcpStream>, line: &mut String, body: &mut Vec<u
     stream.read_line(line)?;
     let status = line.split(' ').nth(1).and_then(|text| text.parse().ok());
     let status: u16 = status.ok_or_else(|| Error::other(format!("no status: {line:?}")))?;
-    let mut length = 0;
+    let (mut length, mut is_chunked) = (0, false);
     loop {
         line.clear();
         stream.read_line(line)?;
         if line.len() <= 2 {
             break;
         }
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
+        let Some((name, value)) = line.split_once(':') else { continue };
+        if name.eq_ignore_ascii_case("content-length") {
             length = value.trim().parse().map_err(Error::other)?;
         }
+        is_chunked |= name.eq_ignore_ascii_case("transfer-encoding") && value.trim().eq_ignore_ascii_case("chunked");
     }
-    body.resize(length, 0);
-    stream.read_exact(body)?;
+    body.clear();
+    if is_chunked {
+        chunks(stream, line, body)?;
+    } else {
+        body.resize(length, 0);
+        stream.read_exact(body)?;
+    }
     Ok(status)
+}
+
+/// Reads a body that comes in pieces, each behind its length.
+fn chunks(stream: &mut BufReader<TcpStream>, line: &mut String, body: &mut Vec<u8>) -> Result<()> {
+    loop {
+        line.clear();
+        stream.read_line(line)?;
+        let length = usize::from_str_radix(line.trim(), 16).map_err(Error::other)?;
+        let end = body.len() + length;
+        body.resize(end + 2, 0);
+        stream.read_exact(&mut body[end - length..])?;
+        body.truncate(end);
+        if length == 0 {
+            return Ok(());
+        }
+    }
 }
 
 fn connection(work: &Work) -> Result<Seen> {

@@ -91,13 +91,13 @@ fn put_whole(text: &mut [u8; FLOAT], whole: i64, is_negative: bool) -> usize {
     let (high, low) = (eight_digits((whole / HALF) as u32), eight_digits((whole % HALF) as u32));
     let zeros =
         if high == 0 { 8 + (low.trailing_zeros() / 8).min(7) } else { high.trailing_zeros() / 8 } as usize;
-    // Copies of constant length are cheap: what lies behind the text does not matter.
-    let mut digits = [0; 32];
-    digits[..8].copy_from_slice(&(high | ZEROS).to_le_bytes());
-    digits[8..16].copy_from_slice(&(low | ZEROS).to_le_bytes());
+    // Shifted in registers: bytes read back from memory in another grouping than they were written wait until all that was
+    // written before has left the processor, the text of earlier points as well.
+    let digits = u128::from(high | ZEROS) | (u128::from(low | ZEROS) << 64);
     let sign = usize::from(is_negative);
     text[0] = b'-';
-    text[sign..sign + 16].copy_from_slice(&digits[zeros..zeros + 16]);
+    // What lies behind the text does not matter.
+    text[sign..sign + 16].copy_from_slice(&(digits >> (8 * zeros)).to_le_bytes());
     let end = sign + 16 - zeros;
     text[end..end + 2].copy_from_slice(b".0");
     end + 2

@@ -33,7 +33,8 @@ pub(crate) trait Disk: Debug + Send + Sync {
     /// Names of all files, in no order. Unfinished ones are not among them.
     fn list(&self) -> Result<Vec<String>, StoreError>;
 
-    /// A file's whole content; `None` if there is no such file. A log is read as its appends one after the other.
+    /// A file's whole content; `None` if there is no such file. A log is read as its appends one after
+    /// the other; zeros may follow.
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Creates a small file, whole or not at all; `false` if there is one of this name already, which stays as it is.
@@ -109,4 +110,7 @@ pub(crate) trait LogFile: Send {
     /// On an error they may be read back or not, but never behind what a later append adds.
     /// [`StoreError::NoOwner`] means that the shard was taken over: nothing will ever be appended again.
     fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError>;
+
+    /// Sees to it that no zeros follow what was appended. More may be appended.
+    fn finish(&mut self) -> Result<(), StoreError>;
 }

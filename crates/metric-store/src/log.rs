@@ -5,7 +5,8 @@
 //! frame  = len:u32 crc-of-payload:u32 number:u64 crc-of-these-sixteen-bytes-epoch-and-seq:u32 payload
 //! ```
 //! A frame is written and synced before the next one is written. So a broken frame at the end is a write that was
-//! cut by a crash and was never answered; a broken frame before a sound one was sound once: that is damage.
+//! cut by a crash and was never answered; a broken frame before a sound one was sound once: that is damage. Zeros may
+//! follow the frames of an owner's newest file: room for more.
 
 use std::fmt;
 use std::sync::Arc;
@@ -105,6 +106,7 @@ impl LogWriter {
     /// Goes on in a new file. On error the old one stays in use.
     pub(crate) fn rotate(&mut self) -> Result<(), StoreError> {
         let key = self.key.next();
+        self.file.finish()?;
         self.file = start(self.disk.as_ref(), Arc::clone(&self.succession), self.shard, key)?;
         self.key = key;
         self.len = FILE_HEADER as u64;
@@ -188,6 +190,8 @@ pub(crate) struct Replayed {
     pub(crate) sound: u64,
     /// Bytes behind that: a write cut by a crash.
     pub(crate) torn: u64,
+    /// Zeros behind both.
+    pub(crate) room: u64,
     /// What is broken before a sound frame.
     pub(crate) damage: Vec<String>,
 }
@@ -209,7 +213,8 @@ pub(crate) fn replay(
     }
     let mut at = FILE_HEADER.min(content.len());
     found.sound = at as u64;
-    while at < content.len() {
+    let written = content.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    while at < written {
         match frame_at(content, at, key) {
             Some((number, payload, end)) => {
                 if let Err(error) = visit(number, payload) {
@@ -218,7 +223,7 @@ pub(crate) fn replay(
                 at = end;
                 found.sound = at as u64;
             }
-            None => match (at + 1..content.len()).find(|&next| frame_at(content, next, key).is_some()) {
+            None => match (at + 1..written).find(|&next| frame_at(content, next, key).is_some()) {
                 Some(next) => {
                     found.damage.push(format!("bytes {at} to {next}"));
                     at = next;
@@ -227,7 +232,8 @@ pub(crate) fn replay(
             },
         }
     }
-    found.torn = content.len() as u64 - found.sound;
+    found.torn = (written as u64).saturating_sub(found.sound);
+    found.room = content.len() as u64 - found.sound - found.torn;
     found
 }
 

@@ -320,8 +320,8 @@ fn replay_logs(
         let last_of_its_owner = logs.get(at + 1).is_none_or(|next| next.epoch > key.epoch);
         if empty && last_of_its_owner {
             empty_files.push(*key);
-        } else if found.torn > 0 && !last_of_its_owner {
-            drop(damage.report(&path, format!("its last {} bytes", found.torn)));
+        } else if found.torn + found.room > 0 && !last_of_its_owner {
+            drop(damage.report(&path, format!("its last {} bytes", found.torn + found.room)));
         } else if found.torn > 0 {
             tracing::info!(path, bytes = found.torn, "a write was cut by a crash; it was never answered");
         }

@@ -202,7 +202,7 @@ pub(crate) fn read_log(look: &Look, key: LogKey) -> Result<(u64, u64, Vec<String
         frames += 1;
         crate::shard::read_changes(payload).map(drop)
     });
-    Ok((frames, found.torn, found.damage))
+    Ok((frames, found.torn + found.room, found.damage))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ pub(crate) trait Fs: Debug + Send + Sync + 'static {
 
     /// Opens a file for reading.
     fn open(&self, path: &Path) -> io::Result<Self::File>;
-    /// Creates a file for appending; an error if there is one.
+    /// Creates a file for writing; an error if there is one.
     fn create(&self, path: &Path) -> io::Result<Self::File>;
     /// A file's whole content.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
@@ -36,8 +36,10 @@ pub(crate) trait Fs: Debug + Send + Sync + 'static {
 
 /// An open file of an [`Fs`].
 pub(crate) trait FsFile: Debug + Send + Sync + 'static {
-    /// Writes all bytes at its end. On an error some of them may be there.
+    /// Writes all bytes behind what was written this way before. On an error some of them may be there.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Writes all bytes at `offset`. On an error some of them may be there.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Makes its content and length durable.
     fn sync(&self) -> io::Result<()>;
     /// Cuts or extends it.
@@ -62,8 +64,7 @@ impl Fs for StdFs {
     }
 
     fn create(&self, path: &Path) -> io::Result<File> {
-        // Appending: a write after a cut goes to the new end.
-        OpenOptions::new().create_new(true).append(true).open(path)
+        OpenOptions::new().create_new(true).write(true).open(path)
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -105,6 +106,10 @@ impl Fs for StdFs {
 impl FsFile for File {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.write_all(bytes)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
     }
 
     fn sync(&self) -> io::Result<()> {

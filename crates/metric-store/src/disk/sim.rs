@@ -283,6 +283,11 @@ impl SimFile {
 
 impl FsFile for SimFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let at = self.len()?;
+        self.write_at(bytes, at)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let (mut state, mut verdict) = self.fs.begin(Op::Write)?;
         if matches!(verdict, Verdict::Done) && bytes.len() as u64 > state.free {
             verdict = Verdict::Failed(ErrorKind::StorageFull.into());
@@ -291,7 +296,7 @@ impl FsFile for SimFile {
             Verdict::Failed(_) => usize::try_from(state.random()).unwrap() % (bytes.len() + 1),
             _ => bytes.len(),
         };
-        let at = state.files[self.file].live.len();
+        let at = usize::try_from(offset).unwrap();
         self.change(&mut state, Change::Write(at, bytes[..written].to_vec()));
         verdict.check()
     }

@@ -56,6 +56,7 @@ fn frames_come_back_in_order() {
     let (seen, found) = frames(&log_path(folder.path()));
     assert_eq!(seen, [(0, b"one".to_vec()), (1, Vec::new()), (2, b"three".to_vec())]);
     assert_eq!((found.torn, found.damage.len()), (0, 0));
+    assert!(found.room > 0, "there is room for more");
 }
 
 #[test]
@@ -63,29 +64,34 @@ fn a_tail_cut_anywhere_loses_only_the_frame_it_cuts_and_is_no_damage() {
     let folder = tempfile::tempdir().unwrap();
     let ends = written(folder.path(), &[b"first", b"second", b"third"]);
     let path = log_path(folder.path());
-    let whole = fs::read(&path).unwrap();
+    let mut whole = fs::read(&path).unwrap();
+    whole.truncate(usize::try_from(*ends.last().unwrap()).unwrap());
     for cut in 0..=whole.len() {
         fs::write(&path, &whole[..cut]).unwrap();
         let (seen, found) = frames(&path);
         let expected = ends[1..].iter().filter(|end| **end <= cut as u64).count();
         assert_eq!(seen.len(), expected, "cut at {cut}");
         assert!(found.damage.is_empty(), "cut at {cut}: {:?}", found.damage);
-        assert_eq!(found.sound + found.torn, cut as u64);
+        assert_eq!(found.sound + found.torn + found.room, cut as u64);
     }
 }
 
 #[test]
-fn a_tail_of_zeros_is_cut() {
+fn zeros_at_the_end_are_room_and_no_write() {
     let folder = tempfile::tempdir().unwrap();
     let ends = written(folder.path(), &[b"first"]);
     let path = log_path(folder.path());
     let mut content = fs::read(&path).unwrap();
-    content.resize(content.len() + 100, 0);
-    fs::write(&path, content).unwrap();
-    let (seen, found) = frames(&path);
-    assert_eq!(seen.len(), 1);
-    assert_eq!((found.sound, found.torn), (ends[1], 100));
-    assert!(found.damage.is_empty());
+    let end = usize::try_from(ends[1]).unwrap();
+    content.resize(end + 100, 0);
+    for (torn, byte) in [(0, 0), (8, 1)] {
+        content[end + 7] = byte;
+        fs::write(&path, &content).unwrap();
+        let (seen, found) = frames(&path);
+        assert_eq!(seen.len(), 1);
+        assert_eq!((found.sound, found.torn, found.room), (ends[1], torn, 100 - torn));
+        assert!(found.damage.is_empty());
+    }
 }
 
 #[test]
@@ -119,6 +125,7 @@ fn a_new_file_goes_on_where_the_old_one_ended() {
     log.append(1, [b"old".as_slice()]).unwrap();
     log.rotate().unwrap();
     log.append(2, [b"new".as_slice()]).unwrap();
+    assert_eq!(frames(&log_path(folder.path())).1.room, 0, "no more is written to the old one");
     assert_eq!(list_logs(disk(folder.path()).as_ref()).unwrap(), [KEY, KEY.next()]);
     let mut seen = Vec::new();
     let content = fs::read(folder.path().join(KEY.next().name())).unwrap();
@@ -147,7 +154,7 @@ proptest! {
         content.truncate(cut.index(content.len() + 1));
         fs::write(&path, &content).unwrap();
         let (seen, found) = frames(&path);
-        prop_assert_eq!(found.sound + found.torn, content.len() as u64);
+        prop_assert_eq!(found.sound + found.torn + found.room, content.len() as u64);
         for (number, payload) in seen {
             prop_assert_eq!(&payloads[usize::try_from(number).unwrap()], &payload);
         }

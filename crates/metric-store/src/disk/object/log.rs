@@ -109,6 +109,10 @@ impl LogFile for ObjectLog {
         }
         Err(StoreError::NoOwner { retry_after: RETRY_AFTER })
     }
+
+    fn finish(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// The objects of a log, in order.

@@ -34,6 +34,7 @@ pub mod bench;
 pub mod compute;
 pub mod contract;
 pub mod options;
+pub mod pages;
 pub mod remote;
 pub mod routes;
 pub mod store;

@@ -28,6 +28,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const BAD_CONFIGURATION: u8 = 2;
 
 fn main() -> ExitCode {
+    nephos_metric_store::pages::prefer_small();
     let cli = Cli::parse();
     // Only the first installation of a process can succeed, and this is it.
     let _first = rustls::crypto::ring::default_provider().install_default().is_ok();

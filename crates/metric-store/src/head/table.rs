@@ -9,6 +9,7 @@ use foldhash::fast::RandomState;
 use nephos_model::MetricId;
 
 use super::MetricState;
+use crate::pages::{MANY_METRICS, allow_huge};
 
 /// A map from metrics to their states.
 #[derive(Debug, Default)]
@@ -102,6 +103,9 @@ impl MetricTable {
         if self.states.len() == self.states.capacity() {
             // Doubling would waste up to half of the largest part of memory.
             self.states.reserve_exact(self.states.len() / 8 + 64);
+            if self.states.len() >= MANY_METRICS {
+                allow_huge();
+            }
         }
         self.states.push(MetricState { metric, ..state });
         self.fill_slot(self.states.len() - 1)

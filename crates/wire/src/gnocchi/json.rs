@@ -88,17 +88,22 @@ fn copy_short(place: &mut [u8; FLOAT], text: &[u8]) -> usize {
 fn put_whole(text: &mut [u8; FLOAT], whole: i64, is_negative: bool) -> usize {
     const HALF: u64 = 100_000_000;
     let whole = whole.unsigned_abs();
-    let (high, low) = (eight_digits((whole / HALF) as u32), eight_digits((whole % HALF) as u32));
-    let zeros =
-        if high == 0 { 8 + (low.trailing_zeros() / 8).min(7) } else { high.trailing_zeros() / 8 } as usize;
-    // Shifted in registers: bytes read back from memory in another grouping than they were written wait until all that was
-    // written before has left the processor, the text of earlier points as well.
-    let digits = u128::from(high | ZEROS) | (u128::from(low | ZEROS) << 64);
     let sign = usize::from(is_negative);
     text[0] = b'-';
-    // What lies behind the text does not matter.
-    text[sign..sign + 16].copy_from_slice(&(digits >> (8 * zeros)).to_le_bytes());
-    let end = sign + 16 - zeros;
+    // Shifted in registers: bytes read back from memory in another grouping than they were written wait until all that was
+    // written before has left the processor, the text of earlier points as well. What lies behind the text does not matter.
+    let end = if whole < HALF {
+        let digits = eight_digits(whole as u32);
+        let zeros = (digits.trailing_zeros() / 8).min(7);
+        text[sign..sign + 8].copy_from_slice(&((digits | ZEROS) >> (8 * zeros)).to_le_bytes());
+        sign + 8 - zeros as usize
+    } else {
+        let (high, low) = (eight_digits((whole / HALF) as u32), eight_digits((whole % HALF) as u32));
+        let zeros = high.trailing_zeros() / 8;
+        let digits = u128::from(high | ZEROS) | (u128::from(low | ZEROS) << 64);
+        text[sign..sign + 16].copy_from_slice(&(digits >> (8 * zeros)).to_le_bytes());
+        sign + 16 - zeros as usize
+    };
     text[end..end + 2].copy_from_slice(b".0");
     end + 2
 }

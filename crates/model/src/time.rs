@@ -17,6 +17,7 @@ impl Timestamp {
     pub const MIN: Self = Self(i64::MIN);
 
     /// From nanoseconds since the epoch.
+    #[inline]
     pub const fn from_nanos(nanos: i64) -> Self {
         Self(nanos)
     }
@@ -27,11 +28,13 @@ impl Timestamp {
     }
 
     /// Nanoseconds since the epoch.
+    #[inline]
     pub const fn as_nanos(self) -> i64 {
         self.0
     }
 
     /// Whole seconds since the epoch, rounded down.
+    #[inline]
     pub const fn as_secs(self) -> i64 {
         self.0.div_euclid(1_000_000_000)
     }
@@ -85,6 +88,7 @@ pub struct Granularity(i64);
 
 impl Granularity {
     /// From nanoseconds; `None` unless positive.
+    #[inline]
     pub const fn from_nanos(nanos: i64) -> Option<Self> {
         if nanos > 0 { Some(Self(nanos)) } else { None }
     }
@@ -98,6 +102,7 @@ impl Granularity {
     }
 
     /// Nanoseconds, always positive.
+    #[inline]
     pub const fn as_nanos(self) -> i64 {
         self.0
     }

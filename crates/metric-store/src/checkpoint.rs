@@ -72,7 +72,7 @@ pub(crate) fn checkpoint(shard: &Shard, log_from: LogKey, clock: &dyn Clock) -> 
         for batch in written.chunks_mut(BATCH) {
             settle(shard, batch);
         }
-        shard.retained.store(shard.head().raw_bytes(), Ordering::Relaxed);
+        shard.checkpoint_bytes.store(shard.head().checkpoint_bytes(), Ordering::Relaxed);
         instrument::segment_written("checkpoint", size, clock.monotonic().saturating_sub(start));
     } else if log_from > live.now().log_from() {
         let mut next = live.now().clone();

@@ -290,6 +290,9 @@ pub(crate) struct Head {
     scratch: Vec<Measure>,
 }
 
+/// Bytes of log for each metric that make a checkpoint worth while: some twenty measures that came one by one.
+const LOG_OF_METRIC: u64 = 640;
+
 /// Runs whose metrics are looked up together: the look-ups don't wait for each other's cache misses.
 const LOOK_AHEAD: usize = 64;
 /// A scratch that grew beyond this for one run is given back.
@@ -405,9 +408,11 @@ impl Head {
         states.map(|state| state.erased().len()).max().unwrap_or_default()
     }
 
-    /// Bytes of all raw measures.
-    pub(crate) fn raw_bytes(&self) -> u64 {
-        self.metrics.iter().map(|(_, state)| state.measures() as u64 * 16).sum()
+    /// Bytes of log that make a checkpoint worth while. It packs all raw measures again, and has work to do for each
+    /// metric, however few of its measures are new.
+    pub(crate) fn checkpoint_bytes(&self) -> u64 {
+        let raw: u64 = self.metrics.iter().map(|(_, state)| state.measures() as u64 * 16).sum();
+        raw.max(self.metrics.len() as u64 * LOG_OF_METRIC)
     }
 
     /// Whether segments already say what this commit did to a metric: only while a log is replayed.

@@ -48,8 +48,8 @@ pub(crate) struct Shard {
     pub(crate) logged: AtomicU64,
     /// How many of them segments hold by now.
     sealed: AtomicU64,
-    /// Bytes of the raw measures that the last checkpoint left in memory: the next one packs them again.
-    pub(crate) retained: AtomicU64,
+    /// Bytes of log that make the next checkpoint worth while, as the last one left it.
+    pub(crate) checkpoint_bytes: AtomicU64,
     /// Whether a checkpoint is asked for and not done yet.
     pub(crate) checkpointing: AtomicBool,
     /// Whether the last checkpoint failed.
@@ -71,7 +71,7 @@ impl Shard {
             // Restarts without writes do not pile up files.
             disk.remove(&key.name())?;
         }
-        let Loaded { head, retained, unsealed, .. } = loaded;
+        let Loaded { head, checkpoint_bytes, unsealed, .. } = loaded;
         let key = LogKey { epoch: live.now().epoch, seq: 1 };
         let log = LogWriter::create(Arc::clone(&disk), live.succession(), number, key)?;
         let shard = Self {
@@ -83,7 +83,7 @@ impl Shard {
             damage,
             logged: AtomicU64::new(unsealed),
             sealed: AtomicU64::new(0),
-            retained: AtomicU64::new(retained),
+            checkpoint_bytes: AtomicU64::new(checkpoint_bytes),
             checkpointing: AtomicBool::new(false),
             checkpoint_failed: AtomicBool::new(false),
             checkpoint_done: (Mutex::new(()), Condvar::new()),
@@ -214,8 +214,8 @@ impl Taken {
 /// What the states in segments and the log after them say together.
 pub(crate) struct Loaded {
     pub(crate) head: Head,
-    /// Bytes of raw measures that segments hold.
-    retained: u64,
+    /// [`Head::checkpoint_bytes`] of what segments hold.
+    checkpoint_bytes: u64,
     /// Bytes of log that no segment holds.
     unsealed: u64,
     /// Log files of ended owners that hold nothing.
@@ -234,10 +234,10 @@ impl Loaded {
         let mut head = Head::default();
         head.commit = manifest.commit;
         load_states(&mut head, segments, damage);
-        let retained = head.raw_bytes();
+        let checkpoint_bytes = head.checkpoint_bytes();
         let (unsealed, empty) = replay_logs(&mut head, disk, number, manifest, damage)?;
         head.buried.clear();
-        Ok(Self { head, retained, unsealed, empty })
+        Ok(Self { head, checkpoint_bytes, unsealed, empty })
     }
 }
 

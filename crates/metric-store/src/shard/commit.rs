@@ -37,6 +37,8 @@ const LOG_FILE_BYTES: u64 = 64 << 20;
 const RETRY_CHECKPOINT: Duration = Duration::from_secs(5);
 /// Appends wait when the log is so many checkpoints long.
 const MOST_BEHIND: u64 = 8;
+/// The same for checkpoints that are longer than was set, since there are many metrics.
+const MOST_BEHIND_MANY: u64 = 3;
 /// How long they wait before they are refused.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -349,14 +351,15 @@ impl Writer {
         taken
     }
 
-    /// Bytes of log that make a checkpoint worth while: as many as it writes again of what it wrote before.
+    /// Bytes of log that make a checkpoint worth while.
     fn checkpoint_bytes(&self) -> u64 {
-        self.checkpoint_bytes.max(self.shard.retained.load(Ordering::Relaxed))
+        self.checkpoint_bytes.max(self.shard.checkpoint_bytes.load(Ordering::Relaxed))
     }
 
     /// Checkpoints that can't keep up slow appends down; if they fail, memory must not grow for ever.
     fn behind(&self) -> Option<StoreError> {
-        let most = self.checkpoint_bytes().saturating_mul(MOST_BEHIND);
+        let own = self.checkpoint_bytes.saturating_mul(MOST_BEHIND);
+        let most = own.max(self.checkpoint_bytes().saturating_mul(MOST_BEHIND_MANY));
         let bytes = self.shard.wait_for_checkpoint(most, PATIENCE);
         let source =
             || std::io::Error::other(format!("{bytes} bytes of log wait for a segment to be written"));

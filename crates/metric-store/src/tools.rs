@@ -194,15 +194,12 @@ fn inspect_segment(
     found
 }
 
-/// Counts what a log file holds: sound frames, bytes of a write that was cut, and what is damaged.
-pub(crate) fn read_log(look: &Look, key: LogKey) -> Result<(u64, u64, Vec<String>), StoreError> {
-    let Some(content) = look.disk.read(&key.name())? else { return Ok((0, 0, Vec::new())) };
-    let mut frames = 0;
-    let found = replay(&content, look.number, key, |_, payload| {
-        frames += 1;
-        crate::shard::read_changes(payload).map(drop)
-    });
-    Ok((frames, found.torn + found.room, found.damage))
+/// Reads a log file: bytes behind its last sound frame, and what is damaged before.
+pub(crate) fn read_log(look: &Look, key: LogKey) -> Result<(u64, Vec<String>), StoreError> {
+    let Some(content) = look.disk.read(&key.name())? else { return Ok((0, Vec::new())) };
+    let visit = |_, payload: &[u8]| crate::shard::read_changes(payload).map(drop);
+    let found = replay(&content, look.number, key, visit);
+    Ok((found.torn + found.room, found.damage))
 }
 
 #[cfg(test)]

@@ -36,6 +36,20 @@ fn the_window_does_not_move_back_when_the_back_window_grows() {
 }
 
 #[test]
+fn a_checkpoint_is_worth_while_by_the_metrics_there_are_and_by_what_it_packs_again() {
+    let (mut head, policy) = (Head::default(), policy(0, None, false));
+    assert_eq!(head.checkpoint_bytes(), 0);
+    let metrics: Vec<MetricId> = (0..50).map(|_| MetricId::random()).collect();
+    for metric in &metrics {
+        head.append(1, &run(*metric, &policy, &[600]));
+    }
+    assert_eq!(head.checkpoint_bytes(), 50 * LOG_OF_METRIC);
+    let many: Vec<i64> = (700..10_700).collect();
+    head.append(2, &run(metrics[0], &policy, &many));
+    assert_eq!(head.checkpoint_bytes(), 16 * 10_050);
+}
+
+#[test]
 fn sealing_keeps_what_a_straddling_bucket_and_a_difference_need() {
     for (rate, expected) in [(false, vec![63, 70, 125]), (true, vec![55, 63, 70, 125])] {
         let (mut head, metric) = (Head::default(), MetricId::random());

@@ -66,12 +66,12 @@ fn problem(error: &StoreError) -> Problem {
 fn check_logs(look: &Look, problems: &mut Vec<Problem>) -> Result<(), StoreError> {
     let logs = look.logs()?;
     for (at, key) in logs.iter().enumerate() {
-        let (_, torn, damage) = read_log(look, *key)?;
+        let (behind, damage) = read_log(look, *key)?;
         let path = look.disk.describe(&key.name());
         problems.extend(damage.into_iter().map(|reason| Problem { path: path.clone(), reason }));
-        // The last file of an owner ends where the owner did.
-        if torn > 0 && logs.get(at + 1).is_some_and(|next| next.epoch == key.epoch) {
-            problems.push(Problem { path, reason: format!("its last {torn} bytes") });
+        // The last file of an owner ends where the owner did, or with room for more; the others were finished.
+        if behind > 0 && logs.get(at + 1).is_some_and(|next| next.epoch == key.epoch) {
+            problems.push(Problem { path, reason: format!("its last {behind} bytes") });
         }
     }
     Ok(())

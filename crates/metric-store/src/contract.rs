@@ -11,6 +11,7 @@ pub use nephos_timeseries::{Calendar, Resample};
 
 pub use crate::batch::{Batch, RunRef};
 use crate::compute::{Computation, Computed, Refusal, evaluate_all};
+use crate::remote::Calls;
 
 /// Measures of one metric that are merged together: see [`Batch`], which holds many without an allocation for each.
 #[derive(Clone, Debug)]
@@ -204,13 +205,16 @@ impl StoreError {
     }
 }
 
-/// How far a list of requests was answered, part by part; its default is the beginning.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How far a list of requests was answered, part by part; its default is the beginning. What is being read for it
+/// elsewhere ends when it is dropped.
+#[derive(Debug, Default)]
 pub struct Progress {
     /// Requests answered.
     pub answered: usize,
     /// Points read for them: what bounds those of one call bounds those of all parts.
     pub points: u64,
+    /// The rest, on its way from the owners.
+    pub(crate) calls: Option<Box<Calls>>,
 }
 
 /// A metric store. Two implementations: the engine in this process, and the shard's owner over HTTP.
@@ -230,7 +234,8 @@ pub trait MetricStore: Send + Sync + Debug {
     async fn query(&self, requests: Vec<SeriesRequest>) -> Result<Vec<Series>, StoreError>;
 
     /// The next part of what [`query`](Self::query) answers, for whoever hands it on before the rest is read: series of as
-    /// many requests as take little room, of one at least. All are answered when `so_far` says so.
+    /// many requests as take little room, of one at least. All are answered when `so_far` says so. Whoever is done before
+    /// drops `so_far`; after an error the rest may be asked for again.
     async fn query_next(
         &self,
         requests: &Arc<Vec<SeriesRequest>>,

@@ -1,8 +1,10 @@
 //! The store as seen from a process that owns no shards: each call goes to the owners of the shards it touches.
 
+mod parts;
 mod pushed;
 
 use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,23 +14,28 @@ use futures_util::future::join_all;
 use nephos_model::MetricId;
 use nephos_observe::Backoff;
 use nephos_timeseries::ArchivePolicy;
-use reqwest::StatusCode;
 use reqwest::header::CONTENT_TYPE;
+use reqwest::{RequestBuilder, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::bytes::shard_of;
 use crate::compute::{Computation, Computed, Refusal};
 use crate::contract::{
-    Adoption, AppendReport, Batch, Erase, MetricStore, Series, SeriesRequest, StoreError, StoreStatistics,
+    Adoption, AppendReport, Batch, Erase, MetricStore, Progress, Series, SeriesRequest, StoreError,
+    StoreStatistics,
 };
 use crate::instrument;
 use crate::options::{Limits, RETRY_AFTER};
 use crate::protocol::frames::{Answer, Assembly, Broken};
 use crate::protocol::{self, Message, encode};
 
+pub(crate) use parts::Calls;
+
 /// How often a call that is not answered yet makes sure that it is at the right place.
 const OWNER_CHECK: Duration = Duration::from_secs(2);
+/// Why a call leaves an owner.
+const SUPERSEDED: &str = "another process owns the shard meanwhile";
 
 /// Who serves a shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,9 +65,9 @@ pub struct RemoteOptions {
     pub shards: u32,
     /// How long a call waits for an owner that answers.
     pub patience: Duration,
-    /// How long one try may take once the owner has the request.
+    /// How long one try may take once the owner has the request; of an answer that is read part by part, each part.
     pub timeout: Duration,
-    /// `body` bounds an answer.
+    /// `body` bounds an answer; of one that is read part by part, what of it is held.
     pub limits: Limits,
 }
 
@@ -113,25 +120,22 @@ impl RemoteStore {
         path: &str,
         request: &Q,
     ) -> Result<A, StoreError> {
-        let body = Bytes::from(encode(request));
-        if body.len() as u64 > self.options.limits.body {
-            return Err(self.too_large(body.len()));
-        }
-        let deadline = Instant::now() + self.options.patience;
-        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+        let body = self.body(request)?;
+        let mut patience = Patience::new(self.options.patience);
         loop {
-            let error = match self.attempt(shard, path, body.clone(), deadline).await {
+            match self.attempt(shard, path, body.clone(), patience.deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Again(error)) => error,
-            };
-            let delay = backoff.next_delay();
-            if Instant::now() + delay >= deadline {
-                tracing::debug!(error = %error, shard, "no owner answered in time");
-                return Err(StoreError::NoOwner { retry_after: RETRY_AFTER });
+                Err(Failure::Again(error)) => patience.wait(shard, &error).await?,
             }
-            sleep(delay).await;
         }
+    }
+
+    /// A request as bytes, if it is not larger than allowed.
+    fn body(&self, request: &impl Message) -> Result<Bytes, StoreError> {
+        let body = Bytes::from(encode(request));
+        let (size, limit) = (body.len(), self.options.limits.body);
+        if size as u64 > limit { Err(too_large(size, limit)) } else { Ok(body) }
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Owner>> {
@@ -150,8 +154,20 @@ impl RemoteStore {
         }
     }
 
-    fn too_large(&self, size: usize) -> StoreError {
-        StoreError::TooLarge { what: "a request's bytes", size: size as u64, limit: self.options.limits.body }
+    /// The owner, if there is one just now.
+    async fn owner_now(&self, shard: u32, deadline: Instant) -> Result<Owner, Failure> {
+        match timeout_at(deadline, self.owner(shard)).await {
+            Ok(Ok(Some(owner))) => Ok(owner),
+            Ok(Ok(None)) => Err(Failure::Again(StoreError::NoOwner { retry_after: RETRY_AFTER })),
+            Ok(Err(reason)) => Err(again("the leases", reason)),
+            Err(_) => Err(again("the leases", "no answer in time".to_owned())),
+        }
+    }
+
+    fn request(&self, owner: &Owner, path: &str, body: Bytes) -> RequestBuilder {
+        let url = format!("{}/internal/{path}", owner.url.trim_end_matches('/'));
+        let request = self.client.post(url).bearer_auth(self.options.token.expose_secret());
+        request.header(CONTENT_TYPE, protocol::CONTENT_TYPE).body(body)
     }
 
     async fn attempt<A: Answer>(
@@ -175,37 +191,15 @@ impl RemoteStore {
         body: Bytes,
         deadline: Instant,
     ) -> Result<A, Failure> {
-        let owner = match timeout_at(deadline, self.owner(shard)).await {
-            Ok(Ok(Some(owner))) => owner,
-            Ok(Ok(None)) => return Err(Failure::Again(StoreError::NoOwner { retry_after: RETRY_AFTER })),
-            Ok(Err(reason)) => return Err(again("the leases", reason)),
-            Err(_) => return Err(again("the leases", "no answer in time".to_owned())),
-        };
-        let size = body.len();
-        let url = format!("{}/internal/{path}", owner.url.trim_end_matches('/'));
-        let request = self.client.post(&url).bearer_auth(self.options.token.expose_secret());
-        let request =
-            request.header(CONTENT_TYPE, protocol::CONTENT_TYPE).timeout(self.options.timeout).body(body);
-        let exchange = async {
-            let answer = request.send().await.map_err(|error| again(&owner.url, describe(&error)))?;
-            let status = answer.status();
-            if status.is_success() {
-                return self.read::<A>(answer, &owner.url).await;
-            }
-            // What is no error of the store says nothing but its status.
-            match self.read::<()>(answer, &owner.url).await {
-                Err(Failure::Final(StoreError::Remote { .. })) | Ok(()) => Err(match status {
-                    StatusCode::PAYLOAD_TOO_LARGE => Failure::Final(self.too_large(size)),
-                    _ if status.is_server_error() => again(&owner.url, format!("status {status}")),
-                    _ => Failure::Final(remote(&owner.url, format!("status {status}"))),
-                }),
-                Err(failure) => Err(failure),
-            }
-        };
+        let owner = self.owner_now(shard, deadline).await?;
+        let (size, limit) = (body.len(), self.options.limits.body);
+        let request = self.request(&owner, path, body).timeout(self.options.timeout);
+        let exchange =
+            async { read(accepted(request.send(), &owner.url, size, limit).await?, &owner.url, limit).await };
         tokio::select! {
             exchanged = exchange => exchanged,
             () = self.superseded(shard, &owner) => {
-                Err(again(&owner.url, "another process owns the shard meanwhile".to_owned()))
+                Err(again(&owner.url, SUPERSEDED.to_owned()))
             }
         }
     }
@@ -221,27 +215,6 @@ impl RemoteStore {
         }
     }
 
-    /// An answer, put together as it comes, as long as it is not larger than allowed.
-    async fn read<A: Answer>(&self, mut answer: reqwest::Response, url: &str) -> Result<A, Failure> {
-        let broken = |broken| match broken {
-            // It gave the shard up, or is about to.
-            Broken::Told(error @ (StoreError::NoOwner { .. } | StoreError::Closed)) => Failure::Again(error),
-            Broken::Told(error) => Failure::Final(error),
-            Broken::Cut => again(url, "the answer stopped before its end".to_owned()),
-            Broken::Malformed(error) => Failure::Final(remote(url, error.to_string())),
-        };
-        let mut assembly = A::Assembly::default();
-        let (mut size, limit) = (0, self.options.limits.body);
-        while let Some(part) = answer.chunk().await.map_err(|error| again(url, describe(&error)))? {
-            size += part.len() as u64;
-            if size > limit {
-                return Err(Failure::Final(StoreError::TooLarge { what: "an answer's bytes", size, limit }));
-            }
-            assembly.take(&part).map_err(broken)?;
-        }
-        assembly.finish().map_err(broken)
-    }
-
     /// Splits by shard, keeping the order in each, with each item's place.
     fn by_shard<T>(
         &self,
@@ -249,6 +222,83 @@ impl RemoteStore {
         metric: impl Fn(&T) -> MetricId,
     ) -> BTreeMap<u32, (Vec<usize>, Vec<T>)> {
         split(items, |item| self.shard(metric(item)))
+    }
+}
+
+/// How long a call is tried.
+struct Patience {
+    deadline: Instant,
+    backoff: Backoff,
+}
+
+impl Patience {
+    fn new(patience: Duration) -> Self {
+        let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
+        Self { deadline: Instant::now() + patience, backoff }
+    }
+
+    /// Waits before the next try; an error when it is time to give up.
+    async fn wait(&mut self, shard: u32, error: &StoreError) -> Result<(), StoreError> {
+        let delay = self.backoff.next_delay();
+        if Instant::now() + delay >= self.deadline {
+            tracing::debug!(error = %error, shard, "no owner answered in time");
+            return Err(StoreError::NoOwner { retry_after: RETRY_AFTER });
+        }
+        sleep(delay).await;
+        Ok(())
+    }
+}
+
+/// The answer that a request of so many bytes gets, unless it is refused.
+async fn accepted(
+    sent: impl Future<Output = reqwest::Result<Response>>,
+    url: &str,
+    size: usize,
+    limit: u64,
+) -> Result<Response, Failure> {
+    let answer = sent.await.map_err(|error| again(url, describe(&error)))?;
+    let status = answer.status();
+    if status.is_success() {
+        return Ok(answer);
+    }
+    // What is no error of the store says nothing but its status.
+    Err(match read::<()>(answer, url, limit).await {
+        Err(Failure::Final(StoreError::Remote { .. })) | Ok(()) => match status {
+            StatusCode::PAYLOAD_TOO_LARGE => Failure::Final(too_large(size, limit)),
+            _ if status.is_server_error() => again(url, format!("status {status}")),
+            _ => Failure::Final(remote(url, format!("status {status}"))),
+        },
+        Err(failure) => failure,
+    })
+}
+
+/// An answer, put together as it comes, as long as it is not larger than allowed.
+async fn read<A: Answer>(mut answer: Response, url: &str, limit: u64) -> Result<A, Failure> {
+    let mut assembly = A::Assembly::default();
+    let mut size = 0;
+    while let Some(part) = answer.chunk().await.map_err(|error| again(url, describe(&error)))? {
+        size += part.len() as u64;
+        within(size, limit)?;
+        assembly.take(&part).map_err(|broken| failed(url, broken))?;
+    }
+    assembly.finish().map_err(|broken| failed(url, broken))
+}
+
+fn within(size: u64, limit: u64) -> Result<(), Failure> {
+    if size > limit {
+        return Err(Failure::Final(StoreError::TooLarge { what: "an answer's bytes", size, limit }));
+    }
+    Ok(())
+}
+
+/// What an answer that is none means for the call.
+fn failed(url: &str, broken: Broken) -> Failure {
+    match broken {
+        // It gave the shard up, or is about to.
+        Broken::Told(error @ (StoreError::NoOwner { .. } | StoreError::Closed)) => Failure::Again(error),
+        Broken::Told(error) => Failure::Final(error),
+        Broken::Cut => again(url, "the answer stopped before its end".to_owned()),
+        Broken::Malformed(error) => Failure::Final(remote(url, error.to_string())),
     }
 }
 
@@ -278,6 +328,10 @@ fn put_back<T>(all: &mut [T], places: &[usize], part: Vec<T>, asked: u32) -> Res
         }
     }
     Ok(())
+}
+
+fn too_large(size: usize, limit: u64) -> StoreError {
+    StoreError::TooLarge { what: "a request's bytes", size: size as u64, limit }
 }
 
 fn remote(url: &str, reason: String) -> StoreError {
@@ -319,6 +373,14 @@ impl MetricStore for RemoteStore {
 
     async fn query(&self, requests: Vec<SeriesRequest>) -> Result<Vec<Series>, StoreError> {
         counted("query", self.query_owners(requests).await)
+    }
+
+    async fn query_next(
+        &self,
+        requests: &Arc<Vec<SeriesRequest>>,
+        so_far: &mut Progress,
+    ) -> Result<Vec<Series>, StoreError> {
+        counted("query", self.next_part(requests, so_far).await)
     }
 
     async fn compute(

@@ -253,6 +253,8 @@ pub(crate) struct Incoming<T: Item> {
     /// The beginning of a frame.
     buf: Vec<u8>,
     items: Vec<T>,
+    /// How many items were whole so far.
+    count: u64,
     /// The item that is not whole yet.
     open: Option<(T::Head, Vec<SeriesPoints>)>,
     points: u64,
@@ -261,7 +263,7 @@ pub(crate) struct Incoming<T: Item> {
 
 impl<T: Item> Default for Incoming<T> {
     fn default() -> Self {
-        Self { buf: Vec::new(), items: Vec::new(), open: None, points: 0, is_ended: false }
+        Self { buf: Vec::new(), items: Vec::new(), count: 0, open: None, points: 0, is_ended: false }
     }
 }
 
@@ -290,6 +292,11 @@ impl<T: Item> Assembly for Incoming<T> {
 }
 
 impl<T: Item> Incoming<T> {
+    /// What is whole and was not taken yet; nothing once the end was told, which [`finish`](Assembly::finish) judges.
+    pub(crate) fn whole(&mut self) -> Vec<T> {
+        if self.is_ended { Vec::new() } else { std::mem::take(&mut self.items) }
+    }
+
     fn records(&mut self, reader: &mut Reader<'_>) -> Result<(), Broken> {
         while reader.remaining() > 0 {
             if self.is_ended {
@@ -309,7 +316,7 @@ impl<T: Item> Incoming<T> {
                 MORE => self.more(reader)?,
                 END => {
                     self.close()?;
-                    if (reader.unsigned()?, reader.unsigned()?) != (self.items.len() as u64, self.points) {
+                    if (reader.unsigned()?, reader.unsigned()?) != (self.count, self.points) {
                         return Err(Malformed("more or less than was sent").into());
                     }
                     self.is_ended = true;
@@ -341,6 +348,7 @@ impl<T: Item> Incoming<T> {
     fn close(&mut self) -> Result<(), Malformed> {
         if let Some((head, lists)) = self.open.take() {
             self.items.push(T::join(head, lists)?);
+            self.count += 1;
         }
         Ok(())
     }

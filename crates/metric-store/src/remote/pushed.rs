@@ -2,18 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::{Failure, RemoteStore, put_back, split};
 use crate::compute::{Computation, Computed, Part, Refusal, combine, divide, evaluate_all};
 use crate::contract::{Series, SeriesRequest, StoreError};
+use crate::protocol::Message;
 use crate::protocol::frames::{Answer, Streamed};
-use crate::protocol::{Message, encode};
 
 /// A path has the version of what it takes and answers: who speaks another one has no such path, and says so.
-const QUERY: &str = "v2/query";
+pub(super) const QUERY: &str = "v2/query";
 const COMPUTE: &str = "v2/compute";
 
 type Outcome = Result<Computed, Refusal>;
@@ -33,7 +32,7 @@ type Answers = BTreeMap<u32, Vec<Outcome>>;
 
 impl RemoteStore {
     /// For each shard one that has the same owner, the same for all of them: itself where the owner is not known.
-    async fn homes(&self) -> Vec<u32> {
+    pub(super) async fn homes(&self) -> Vec<u32> {
         let mut first: BTreeMap<String, u32> = BTreeMap::new();
         let mut homes = Vec::new();
         for shard in 0..self.options.shards {
@@ -45,7 +44,7 @@ impl RemoteStore {
         homes
     }
 
-    fn home(&self, homes: &[u32], request: &SeriesRequest) -> u32 {
+    pub(super) fn home(&self, homes: &[u32], request: &SeriesRequest) -> u32 {
         let shard = self.shard(request.metric);
         homes.get(shard as usize).copied().unwrap_or(shard)
     }
@@ -57,10 +56,7 @@ impl RemoteStore {
         path: &str,
         request: &Q,
     ) -> Result<Option<A>, StoreError> {
-        let body = Bytes::from(encode(request));
-        if body.len() as u64 > self.options.limits.body {
-            return Err(self.too_large(body.len()));
-        }
+        let body = self.body(request)?;
         match self.attempt(shard, path, body, Instant::now() + self.options.patience).await {
             Ok(answer) => Ok(Some(answer)),
             Err(Failure::Again(_)) => Ok(None),

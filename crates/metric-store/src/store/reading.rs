@@ -132,13 +132,13 @@ impl LocalStore {
         most: usize,
     ) -> Result<Vec<R::Answer>, StoreError> {
         let start = self.options.clock.monotonic();
-        let before = *so_far;
+        let (first, points) = (so_far.answered, so_far.points);
         match self.read_uncounted(requests, so_far, most).await {
             Ok(answers) => {
                 let took = self.options.clock.monotonic().saturating_sub(start);
-                let answered = requests.get(before.answered..so_far.answered).unwrap_or_default();
+                let answered = requests.get(first..so_far.answered).unwrap_or_default();
                 let series: usize = answered.iter().map(R::series).sum();
-                instrument::queried(series as u64, so_far.points - before.points, took);
+                instrument::queried(series as u64, so_far.points - points, took);
                 Ok(answers)
             }
             Err(error) => {
@@ -154,7 +154,7 @@ impl LocalStore {
         so_far: &mut Progress,
         most: usize,
     ) -> Result<Vec<R::Answer>, StoreError> {
-        let Progress { answered: first, points } = *so_far;
+        let (first, points) = (so_far.answered, so_far.points);
         let rest = requests.get(first..).unwrap_or_default();
         let series = rest.iter().map(R::series).sum();
         within(&self.options.limits, "a query's series", series, |limits| limits.requests)?;
@@ -192,7 +192,7 @@ impl LocalStore {
                 blocking(work).await?
             }
         };
-        *so_far = Progress { answered: first + answers.len(), points };
+        (so_far.answered, so_far.points) = (first + answers.len(), points);
         Ok(answers)
     }
 }

@@ -140,11 +140,27 @@ impl MetricStore for Routed {
         self.whole().query(requests).await
     }
 
+    async fn query_next(
+        &self,
+        requests: &Arc<Vec<SeriesRequest>>,
+        so_far: &mut Progress,
+    ) -> Result<Vec<Series>, StoreError> {
+        self.whole().query_next(requests, so_far).await
+    }
+
     async fn compute(
         &self,
         computations: Vec<Computation>,
     ) -> Result<Vec<Result<Computed, Refusal>>, StoreError> {
         self.whole().compute(computations).await
+    }
+
+    async fn compute_next(
+        &self,
+        computations: &Arc<Vec<Computation>>,
+        so_far: &mut Progress,
+    ) -> Result<Vec<Result<Computed, Refusal>>, StoreError> {
+        self.whole().compute_next(computations, so_far).await
     }
 
     async fn delete(&self, metrics: &[MetricId]) -> Result<(), StoreError> {

@@ -69,9 +69,9 @@ async fn a_shard_that_is_given_up_ends_what_is_read_of_it() {
     let (_folder, store, requests) = filled(Limits::default(), 50).await;
     let mut so_far = Progress::default();
     assert!(!store.query_next(&requests, &mut so_far).await.unwrap().is_empty());
-    let before = so_far;
+    let before = (so_far.answered, so_far.points);
     store.release(0).await.unwrap();
     let refused = store.query_next(&requests, &mut so_far).await;
     assert!(matches!(refused, Err(StoreError::NoOwner { .. })), "{refused:?}");
-    assert_eq!(so_far, before);
+    assert_eq!((so_far.answered, so_far.points), before);
 }

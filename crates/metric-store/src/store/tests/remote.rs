@@ -11,6 +11,7 @@ use super::*;
 use crate::remote::{Owner, OwnerLookup, RemoteOptions, RemoteStore};
 use crate::routes::routes;
 
+mod parts;
 mod pushed;
 mod streamed;
 

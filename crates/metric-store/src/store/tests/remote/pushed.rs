@@ -8,7 +8,7 @@ use nephos_timeseries::{ArchivePolicy, Fill};
 
 use super::*;
 use crate::compute::{Computation, Computed, Filling, Refusal, Work};
-use crate::contract::{Adoption, Erase};
+use crate::contract::{Adoption, Erase, Progress};
 
 /// An owner that counts.
 #[derive(Debug)]
@@ -29,6 +29,17 @@ impl MetricStore for Counting {
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.series.fetch_add(requests.len(), Ordering::Relaxed);
         self.store.query(requests).await
+    }
+
+    async fn query_next(
+        &self,
+        requests: &Arc<Vec<SeriesRequest>>,
+        so_far: &mut Progress,
+    ) -> Result<Vec<Series>, StoreError> {
+        self.calls.fetch_add(usize::from(so_far.answered == 0), Ordering::Relaxed);
+        let part = self.store.query_next(requests, so_far).await?;
+        self.series.fetch_add(part.len(), Ordering::Relaxed);
+        Ok(part)
     }
 
     async fn compute(
@@ -61,7 +72,7 @@ impl MetricStore for Counting {
 
 /// Owners by shard.
 #[derive(Debug)]
-struct Owners(Mutex<[String; 3]>);
+pub(super) struct Owners(pub(super) Mutex<[String; 3]>);
 
 #[async_trait]
 impl OwnerLookup for Owners {
@@ -71,12 +82,12 @@ impl OwnerLookup for Owners {
     }
 }
 
-struct Shared {
+pub(super) struct Shared {
     _folder: tempfile::TempDir,
     owners: [Arc<Counting>; 2],
     urls: [String; 2],
     lookup: Arc<Owners>,
-    store: RemoteStore,
+    pub(super) store: RemoteStore,
     servers: Vec<JoinHandle<()>>,
 }
 
@@ -88,7 +99,7 @@ impl Drop for Shared {
 
 impl Shared {
     /// The first owner has shard 0, the second the others.
-    async fn new(limits: Limits) -> Self {
+    pub(super) async fn new(limits: Limits) -> Self {
         let folder = folder();
         let open = |own: Vec<u32>| {
             let options = StoreOptions { shards: 3, own: Some(own), limits, ..options(folder.path()) };
@@ -111,7 +122,7 @@ impl Shared {
     }
 
     /// Calls and series since the last look, by owner.
-    fn counted(&self) -> [(usize, usize); 2] {
+    pub(super) fn counted(&self) -> [(usize, usize); 2] {
         let take = |figure: &AtomicUsize| figure.swap(0, Ordering::Relaxed);
         [0, 1].map(|owner: usize| (take(&self.owners[owner].calls), take(&self.owners[owner].series)))
     }

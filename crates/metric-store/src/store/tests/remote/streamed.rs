@@ -12,13 +12,13 @@ use crate::protocol::frames::Outgoing;
 
 /// Makes up series of a thousand points, five a part.
 #[derive(Debug, Default)]
-struct Endless {
-    parts: AtomicUsize,
+pub(super) struct Endless {
+    pub(super) parts: AtomicUsize,
     /// What comes instead of the part before which so many others were read.
     failing: std::sync::Mutex<Option<(usize, StoreError)>>,
 }
 
-fn made_up(number: usize) -> Series {
+pub(super) fn made_up(number: usize) -> Series {
     let points = SeriesPoints {
         granularity: Granularity::from_secs(60).unwrap(),
         timestamps: (0..1_000).map(|minute| Timestamp::from_secs(minute * 60)).collect(),
@@ -76,11 +76,13 @@ impl MetricStore for Endless {
     }
 }
 
-fn requests(count: usize) -> Vec<SeriesRequest> {
+pub(super) fn requests(count: usize) -> Vec<SeriesRequest> {
     (0..count).map(|_| request(MetricId::random())).collect()
 }
 
-async fn endless(failing: Option<(usize, StoreError)>) -> (Arc<Endless>, Arc<RemoteStore>, JoinHandle<()>) {
+pub(super) async fn endless(
+    failing: Option<(usize, StoreError)>,
+) -> (Arc<Endless>, Arc<RemoteStore>, JoinHandle<()>) {
     let owner = Arc::new(Endless { failing: std::sync::Mutex::new(failing), ..Endless::default() });
     let (url, server) = serve(Arc::clone(&owner) as _, "127.0.0.1:0", Limits::default()).await;
     (owner, remote(&url, 0, TOKEN), server)
@@ -184,16 +186,22 @@ async fn nothing_is_read_for_a_caller_that_takes_nothing_or_is_gone() {
     second.abort();
 }
 
-/// However the connection of an owner that dies ends, and wherever: what came before is no answer.
-#[tokio::test]
-async fn an_owner_that_dies_in_the_middle_gives_no_short_answer() {
-    let parts = futures_util::stream::iter((0..20).map(|number| Ok(vec![made_up(number)])));
+/// What an owner sends of so many series.
+pub(super) async fn frames(series: usize) -> Vec<bytes::Bytes> {
+    let parts = futures_util::stream::iter((0..series).map(|number| Ok(vec![made_up(number)])));
     let mut outgoing = Outgoing::new(Vec::new(), parts.boxed());
     let mut frames = Vec::new();
     while let Some(frame) = outgoing.frame().await {
         frames.push(frame);
     }
     assert!(frames.len() > 2);
+    frames
+}
+
+/// However the connection of an owner that dies ends, and wherever: what came before is no answer.
+#[tokio::test]
+async fn an_owner_that_dies_in_the_middle_gives_no_short_answer() {
+    let frames = frames(20).await;
     let cuts = [0, 4, frames[0].len(), frames[0].len() + 1, frames.concat().len() - 1];
     for cut in cuts {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

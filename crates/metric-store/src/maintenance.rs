@@ -70,7 +70,8 @@ fn run(queue: &Receiver<Task>, clock: &dyn Clock) {
     }
 }
 
-fn do_job(job: Job, clock: &dyn Clock) {
+/// Writes segments, and tells the shard and whoever asked.
+pub(crate) fn do_job(job: Job, clock: &dyn Clock) {
     let Job { shard, log_from, covered, full, reply } = job;
     let done = checkpoint(&shard, log_from, clock);
     shard.end_checkpoint(covered, done.is_err());

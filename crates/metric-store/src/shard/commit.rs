@@ -142,6 +142,8 @@ pub(crate) struct Writer {
     /// Calls of the last group, and how long its write took.
     last_group: usize,
     last_took: Duration,
+    /// How long appends wait for checkpoints that can't keep up.
+    patience: Duration,
 }
 
 /// Starts the writer of an open shard.
@@ -163,6 +165,7 @@ pub(crate) fn start(
         troubled: false,
         last_group: 0,
         last_took: Duration::ZERO,
+        patience: PATIENCE,
         shard,
     };
     let place = writer.shard.disk.describe("");
@@ -360,7 +363,7 @@ impl Writer {
     fn behind(&self) -> Option<StoreError> {
         let own = self.checkpoint_bytes.saturating_mul(MOST_BEHIND);
         let most = own.max(self.checkpoint_bytes().saturating_mul(MOST_BEHIND_MANY));
-        let bytes = self.shard.wait_for_checkpoint(most, PATIENCE);
+        let bytes = self.shard.wait_for_checkpoint(most, self.patience);
         let source =
             || std::io::Error::other(format!("{bytes} bytes of log wait for a segment to be written"));
         (bytes >= most).then(|| StoreError::Io {
@@ -411,3 +414,6 @@ impl Writer {
 fn answer<T>(reply: oneshot::Sender<T>, value: T) {
     drop(reply.send(value));
 }
+
+#[cfg(test)]
+mod tests;

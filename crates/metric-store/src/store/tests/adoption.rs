@@ -10,7 +10,7 @@ use crate::contract::{Adoption, Erase, Run};
 const METHODS: [&str; 7] = ["sum", "count", "max", "mean", "median", "rate:sum", "rate:mean"];
 const WIDTHS: [i64; 5] = [10, 20, 60, 7, 300];
 
-fn policy(kind: usize) -> Arc<ArchivePolicy> {
+pub(super) fn policy(kind: usize) -> Arc<ArchivePolicy> {
     let (widths, methods): (&[i64], &[&str]) = [
         (&[10][..], &["sum", "count", "max"][..]),
         (&[10, 60], &["mean", "max", "median"]),

@@ -15,7 +15,7 @@ CONFORMANCE_ARGS ?=
 LONG ?=
 FUZZ_EXECUTIONS ?= 10000000
 
-.PHONY: help run build test lint fmt fmt-check clippy docs deps-check bench compare compare-api conformance conformance-diff fuzz soak client ceilometer chart-test ci install uninstall clean servers
+.PHONY: help run build test lint fmt fmt-check clippy docs deps-check bench compare compare-api compare-scale conformance conformance-diff fuzz soak client ceilometer chart-test ci install uninstall clean servers
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}'
@@ -69,15 +69,19 @@ docs: ## Build the API documentation of every crate; broken links are errors
 deps-check: ## Check licences, duplicates and that docs/dependencies.md names every dependency
 	cargo test --quiet --locked --package nephos-integration-tests --test house
 
-bench: build ## Measure the metric store under the load of a cloud, then the codec and the arithmetic below it
+bench: build ## Measure the metric store under the load of a cloud, then the codec, the arithmetic and the reading of bodies below it
 	"$(TARGET)/release/nephos" store bench
 	cargo bench --locked --package nephos-timeseries --bench series --bench chunks --bench grid
+	cargo bench --locked --package nephos-wire --bench scan
 
 compare: ## Run Nephos (make build), Gnocchi, VictoriaMetrics, Prometheus and InfluxDB on the same work; COMPARE_ARGS=--quick
 	@TOOLS="$(TOOLS)" CARGO_TARGET_DIR="$(TARGET)" benches/compare/run $(COMPARE_ARGS)
 
 compare-api: ## Measure what requests of Gnocchi's API cost Nephos (make build) and Gnocchi; COMPARE_ARGS=--quick
 	@TOOLS="$(TOOLS)" CARGO_TARGET_DIR="$(TARGET)" benches/compare/api $(COMPARE_ARGS)
+
+compare-scale: ## Measure what a live point costs Nephos (make build) through HTTP among 20,000 metrics and among a million
+	@TOOLS="$(TOOLS)" CARGO_TARGET_DIR="$(TARGET)" benches/compare/scale $(COMPARE_ARGS)
 
 fuzz: ## Feed every parser of what clients send with FUZZ_EXECUTIONS=10000000 changed inputs, ask every route
 	FUZZ_EXECUTIONS=$(FUZZ_EXECUTIONS) cargo test --release --locked --package nephos-api --test fuzz -- --nocapture

@@ -1,6 +1,7 @@
 //! Gnocchi's v1 API: identifiers, times, timespans, JSON and bodies as clients see them (metrics-api).
 
 mod civil;
+mod digits;
 pub mod id;
 pub mod invalid;
 pub mod json;

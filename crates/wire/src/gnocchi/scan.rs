@@ -78,8 +78,8 @@ pub fn by_metric(body: &[u8]) -> Option<ByMetric> {
     let mut items = Items::with_room(body.len() / LEAST);
     let (mut ids, mut ends) = (Vec::new(), Vec::new());
     let mut cursor = Cursor::new(body);
-    cursor.object(|cursor, key| {
-        ids.push(id::usual_uuid(key).or_else(|| Uuid::try_parse_ascii(key).ok())?);
+    cursor.object_by(metric_id, |cursor, id| {
+        ids.push(id);
         items.list(cursor)?;
         if ends.is_empty() {
             // The first run tells how many there are likely to be.
@@ -92,6 +92,20 @@ pub fn by_metric(body: &[u8]) -> Option<ByMetric> {
     })?;
     cursor.end()?;
     Some(ByMetric { ids, ends, columns: items.columns })
+}
+
+/// A key that is the id of a metric.
+#[inline]
+fn metric_id(cursor: &mut Cursor<'_>) -> Option<Uuid> {
+    cursor.take(b'"')?;
+    // In the usual form its end is known without looking for it.
+    if let Some((text, [b'"', rest @ ..])) = cursor.rest().split_first_chunk()
+        && let Some(id) = id::usual_uuid(text)
+    {
+        cursor.go_on(rest);
+        return Some(id);
+    }
+    Uuid::try_parse_ascii(cursor.text_end()?).ok()
 }
 
 /// A batch by resource and metric name; `None` if the scanner is not sure of it.

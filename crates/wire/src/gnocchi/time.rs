@@ -4,6 +4,7 @@ use nephos_model::Timestamp;
 use serde_json::Value;
 
 use super::civil::{date_from_days, days_from_date};
+use super::digits;
 use super::timespan;
 
 /// Why a text or number is no point in time. The texts are those of the API.
@@ -70,6 +71,10 @@ fn in_range(nanos: i128) -> Result<Timestamp, TimestampError> {
     nanos.map(Timestamp::from_nanos).ok_or(TimestampError::OutOfRange)
 }
 
+/// What the last of so many digits behind the point of seconds is worth in nanoseconds.
+const TENS: [i64; 10] =
+    [1_000_000_000, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
+
 /// Reads fields from the front of a text.
 struct Cursor<'a>(&'a [u8]);
 
@@ -97,18 +102,12 @@ impl Cursor<'_> {
     /// Nanoseconds of a fraction; digits beyond the ninth are cut.
     #[inline]
     fn fraction(&mut self) -> Option<i64> {
-        let (mut nanos, mut place) = (0, 1_000_000_000);
-        let mut count = 0;
-        for byte in self.0 {
-            let digit = byte.wrapping_sub(b'0');
-            if digit > 9 {
-                break;
-            }
-            place /= 10;
-            nanos += i64::from(digit) * place;
-            count += 1;
-        }
-        self.0 = self.0.get(count..)?;
+        let (digits, count, rest) = digits::run(self.0, 0);
+        let nanos = match TENS.get(count) {
+            Some(scale) => i64::try_from(digits).ok()? * scale,
+            None => digits::run(self.0.get(..9)?, 0).0.try_into().ok()?,
+        };
+        self.0 = rest;
         (count > 0).then_some(nanos)
     }
 }

@@ -87,13 +87,23 @@ impl<'a> Cursor<'a> {
 
     /// An object; `value` is given each key and reads what it stands for.
     #[inline]
-    pub(super) fn object(&mut self, mut value: impl FnMut(&mut Self, &'a [u8]) -> Option<()>) -> Option<()> {
+    pub(super) fn object(&mut self, value: impl FnMut(&mut Self, &'a [u8]) -> Option<()>) -> Option<()> {
+        self.object_by(Self::text, value)
+    }
+
+    /// An object whose keys are read by `key`.
+    #[inline]
+    pub(super) fn object_by<K>(
+        &mut self,
+        key: impl Fn(&mut Self) -> Option<K>,
+        mut value: impl FnMut(&mut Self, K) -> Option<()>,
+    ) -> Option<()> {
         self.take(b'{')?;
         if self.peek()? == b'}' {
             return self.take(b'}');
         }
         loop {
-            let key = self.text()?;
+            let key = key(self)?;
             self.take(b':')?;
             value(self, key)?;
             match self.next()? {

@@ -1,6 +1,7 @@
 //! Numbers of JSON as the nearest floats.
 
 use super::cursor::Cursor;
+use crate::gnocchi::digits;
 
 /// Powers of ten that are floats exactly.
 const POWERS: [f64; 23] = [
@@ -11,55 +12,30 @@ const POWERS: [f64; 23] = [
 /// Up to this, every integer is a float exactly.
 const EXACT: u64 = 1 << 53;
 
-/// The digits of a number so far; `digits` may wrap around once there are more than nineteen.
-#[derive(Clone, Copy)]
-struct Digits<'a> {
-    rest: &'a [u8],
-    digits: u64,
-    count: usize,
-}
-
-impl Digits<'_> {
-    /// Takes digits as they come.
-    #[inline]
-    fn run(mut self) -> Self {
-        while let Some((byte, rest)) = self.rest.split_first() {
-            let digit = byte.wrapping_sub(b'0');
-            if digit > 9 {
-                break;
-            }
-            self.digits = self.digits.wrapping_mul(10).wrapping_add(u64::from(digit));
-            self.count += 1;
-            self.rest = rest;
-        }
-        self
-    }
-}
-
 /// A number; `None` if it is none of JSON's or too large for a float.
 #[inline]
 pub(super) fn read(cursor: &mut Cursor<'_>) -> Option<f64> {
     let start = cursor.rest();
     let is_negative = cursor.skip(b"-");
-    let whole = Digits { rest: cursor.rest(), digits: 0, count: 0 }.run();
-    if whole.count == 0 || (whole.count > 1 && cursor.rest().starts_with(b"0")) {
+    // Beyond nineteen digits they may wrap around: then they are not looked at.
+    let (mut digits, whole, mut rest) = digits::run(cursor.rest(), 0);
+    if whole == 0 || (whole > 1 && cursor.rest().starts_with(b"0")) {
         return None;
     }
-    let mut all = whole;
-    if let Some(rest) = whole.rest.strip_prefix(b".") {
-        all = Digits { rest, ..whole }.run();
-        if all.count == whole.count {
+    let mut behind = 0;
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        (digits, behind, rest) = digits::run(fraction, digits);
+        if behind == 0 {
             return None;
         }
     }
     let mut exponent = 0;
-    let mut rest = all.rest;
     if let [b'e' | b'E', after @ ..] = rest {
         (exponent, rest) = read_exponent(after)?;
     }
     cursor.go_on(rest);
-    let scale = i64::try_from(all.count - whole.count).ok()?;
-    let magnitude = if all.count <= 19 { exact(all.digits, exponent - scale) } else { None };
+    let scale = i64::try_from(behind).ok()?;
+    let magnitude = if whole + behind <= 19 { exact(digits, exponent - scale) } else { None };
     match magnitude {
         Some(magnitude) => Some(if is_negative { -magnitude } else { magnitude }),
         None => {
@@ -90,10 +66,10 @@ fn read_exponent(text: &[u8]) -> Option<(i64, &[u8])> {
         [b'+', rest @ ..] => (false, rest),
         _ => (false, text),
     };
-    let exponent = Digits { rest: text, digits: 0, count: 0 }.run();
-    if !(1..=4).contains(&exponent.count) {
+    let (digits, count, rest) = digits::run(text, 0);
+    if !(1..=4).contains(&count) {
         return None;
     }
-    let value = i64::try_from(exponent.digits).ok()?;
-    Some((if is_negative { -value } else { value }, exponent.rest))
+    let value = i64::try_from(digits).ok()?;
+    Some((if is_negative { -value } else { value }, rest))
 }

@@ -174,37 +174,29 @@ impl Known {
         Ok(())
     }
 
-    /// Reads and keeps the metrics that fit a condition on a column; what `take` makes of each.
-    async fn load<T>(
-        &self,
-        (column, ids): (&str, Vec<Vec<u8>>),
-        mut take: impl FnMut(&Loaded, Option<u32>) -> Option<T>,
-    ) -> Result<Vec<T>, IndexError> {
+    /// Reads the metrics that fit a condition on a column, and what the cache must be told when they are kept.
+    async fn load(&self, column: &str, ids: Vec<Vec<u8>>) -> Result<(u64, Vec<Loaded>), IndexError> {
         let version = self.cache.version();
         let any = self.db.dialect().any_of(column, 1, nephos_sql::Kind::Bytes);
         let sql = format!(
             "SELECT m.id, m.archive_policy_name, m.creator, r.project_id, m.resource_id, m.name FROM metric AS m
              LEFT JOIN resource AS r ON r.id = m.resource_id WHERE {any}"
         );
-        let mut taken = Vec::with_capacity(ids.len());
-        let mut number = 0;
+        let mut loaded = Vec::with_capacity(ids.len());
         for mut row in self.db.list(sql, &LOADED, &[Value::BytesList(ids)]).await? {
             let (policy, creator, project_id) =
                 (row.take_text(1)?, row.take_opt_text(2)?, row.take_opt_text(3)?);
             let kind =
                 Kind { policy, creator: creator.map(Arc::from), project_id: project_id.map(Arc::from) };
-            let loaded = Loaded {
+            loaded.push(Loaded {
                 id: MetricId(row.uuid(0)?),
                 kind: self.cache.shared(kind),
                 resource: row.opt_uuid(4)?.map(ResourceId),
                 name: row.take_opt_text(5)?,
-            };
-            let stamp = self.cache.keep(version, loaded.id, &loaded.kind);
-            taken.extend(take(&loaded, stamp));
-            number += 1;
+            });
         }
-        instrument::known_loaded(number);
-        Ok(taken)
+        instrument::known_loaded(loaded.len());
+        Ok((version, loaded))
     }
 
     /// The metric at each place, read where it must be.
@@ -220,14 +212,17 @@ impl Known {
             return Ok(found);
         }
         let ids = lacking.iter().map(|id| id.as_bytes().to_vec()).collect();
-        let loaded = self.load(("m.resource_id", ids), |metric, stamp| {
-            let (resource, name) = (metric.resource?, metric.name.clone()?);
-            if let Some(stamp) = stamp {
-                self.names.keep(resource, &name, metric.id, stamp);
+        let (version, metrics) = self.load("m.resource_id", ids).await?;
+        let mut loaded = HashMap::with_capacity(metrics.len());
+        for metric in metrics {
+            let stamp = self.cache.keep(version, metric.id, &metric.kind);
+            if let (Some(resource), Some(name)) = (metric.resource, metric.name) {
+                if let Some(stamp) = stamp {
+                    self.names.keep(resource, &name, metric.id, stamp);
+                }
+                loaded.insert((resource, name), metric.id);
             }
-            Some(((resource, name), metric.id))
-        });
-        let loaded: HashMap<(ResourceId, String), MetricId> = loaded.await?.into_iter().collect();
+        }
         for ((resource, name), slot) in places.iter().zip(&mut found) {
             if slot.is_none() {
                 *slot = loaded.get(&(*resource, (*name).to_owned())).copied();
@@ -243,10 +238,15 @@ impl Known {
         if found.metrics.iter().any(Option::is_none) {
             let lacking = |(id, kind): (&MetricId, &Option<usize>)| kind.is_none().then_some(*id);
             let lacking: Vec<MetricId> = ids.iter().zip(&found.metrics).filter_map(lacking).collect();
-            let lacking = lacking.iter().map(|id| id.as_bytes().to_vec()).collect();
-            let loaded =
-                self.load(("m.id", lacking), |metric, _| Some((metric.id, Arc::clone(&metric.kind))));
-            found.fill(ids, &loaded.await?.into_iter().collect());
+            let asked = lacking.iter().map(|id| id.as_bytes().to_vec()).collect();
+            let (version, metrics) = self.load("m.id", asked).await?;
+            let loaded: HashMap<MetricId, Arc<Kind>> =
+                metrics.into_iter().map(|metric| (metric.id, metric.kind)).collect();
+            // In the order in which they are asked for: so they will be the next time.
+            for (id, kind) in lacking.iter().filter_map(|id| Some((*id, loaded.get(id)?))) {
+                self.cache.keep(version, id, kind);
+            }
+            found.fill(ids, &loaded);
         }
         Ok(found)
     }

@@ -89,10 +89,12 @@ impl Batch {
     pub fn from_columns<'a>(
         mut timestamps: Vec<Timestamp>,
         mut values: Vec<f64>,
-        runs: impl ExactSizeIterator<Item = (MetricId, &'a Arc<ArchivePolicy>, usize)>,
+        runs: impl Iterator<Item = (MetricId, &'a Arc<ArchivePolicy>, usize)>,
     ) -> Self {
         let len = timestamps.len().min(values.len());
-        let mut batch = Self { heads: Vec::with_capacity(runs.len()), ..Self::default() };
+        // No run is empty.
+        let most = runs.size_hint().1.unwrap_or(0).min(len);
+        let mut batch = Self { heads: Vec::with_capacity(most), ..Self::default() };
         let mut start = 0;
         for (metric, policy, end) in runs {
             let end = end.min(len);

@@ -319,9 +319,14 @@ impl Head {
         let mut report = AppendReport::default();
         let mut runs = batch.runs();
         let mut ahead: Vec<(RunRef<'_>, Option<Place>)> = Vec::with_capacity(LOOK_AHEAD);
+        let mut last = None;
         loop {
             ahead.clear();
-            ahead.extend(runs.by_ref().take(LOOK_AHEAD).map(|run| (run, self.metrics.place(run.metric))));
+            ahead.extend(runs.by_ref().take(LOOK_AHEAD).map(|run| {
+                let place = self.metrics.place_after(last, run.metric);
+                last = place;
+                (run, place)
+            }));
             if ahead.is_empty() {
                 break;
             }
@@ -332,9 +337,9 @@ impl Head {
                 let Some(place) = place.or_else(birth) else {
                     continue;
                 };
-                let Some(state) = self.metrics.at(place).filter(|state| commit > state.stored) else {
-                    continue;
-                };
+                // No segment's copy is newer than what it is a copy of: mostly that is all there is to look at.
+                let is_new = |state: &&mut MetricState| commit > state.commit || commit > state.stored;
+                let Some(state) = self.metrics.at(place).filter(is_new) else { continue };
                 let late = state.merge(policy, *run, &mut scratch) as u64;
                 state.commit = commit;
                 report.accepted += run.timestamps.len() as u64 - late;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use foldhash::fast::RandomState;
+use indexmap::IndexMap;
 use nephos_model::MetricId;
 
 const SHARDS: usize = 16;
@@ -24,7 +25,8 @@ pub(super) struct Kind {
     pub(super) project_id: Option<Arc<str>>,
 }
 
-type Shard = HashMap<MetricId, Entry, RandomState>;
+/// In the order in which they came: see [`after`].
+type Shard = IndexMap<MetricId, Entry, RandomState>;
 
 /// A metric in memory.
 #[derive(Debug)]
@@ -83,6 +85,18 @@ fn shard_of(id: MetricId) -> usize {
     usize::from(id.as_bytes()[15]) % SHARDS
 }
 
+/// What is known of a metric, which is at `next` as a rule: clients name their metrics in the same order each time, and
+/// memory that is read in order is there before it is asked for, while a look-up by hash waits for it twice.
+#[inline]
+fn after<'a>(shard: &'a Shard, next: &mut usize, id: &MetricId) -> Option<&'a Entry> {
+    let at = match shard.get_index(*next) {
+        Some((held, _)) if held == id => *next,
+        _ => shard.get_index_of(id)?,
+    };
+    *next = at + 1;
+    shard.get_index(at).map(|(_, entry)| entry)
+}
+
 impl Cache {
     /// What is known of each. Locks are taken in order and once each.
     pub(super) fn look_up(&self, ids: &[MetricId]) -> Found {
@@ -94,10 +108,12 @@ impl Cache {
             found.metrics.push((!found.kinds.is_empty()).then_some(0));
             return found;
         }
-        let shards: Vec<RwLockReadGuard<'_, Shard>> = self.shards.iter().map(read).collect();
+        let mut shards: [(RwLockReadGuard<'_, Shard>, usize); SHARDS] =
+            std::array::from_fn(|number| (read(&self.shards[number]), 0));
         let mut last = None;
         for id in ids {
-            let entry = shards.get(shard_of(*id)).and_then(|shard| shard.get(id));
+            let (shard, next) = &mut shards[shard_of(*id)];
+            let entry = after(shard, next, id);
             let place = entry.map(|entry| found.place(&entry.kind, last));
             last = place.or(last);
             found.metrics.push(place);
@@ -133,7 +149,7 @@ impl Cache {
     pub(super) fn forget(&self, metrics: &[MetricId]) {
         self.version.fetch_add(1, Ordering::SeqCst);
         for id in metrics {
-            write(&self.shards[shard_of(*id)]).remove(id);
+            write(&self.shards[shard_of(*id)]).swap_remove(id);
         }
     }
 

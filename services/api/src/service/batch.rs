@@ -61,9 +61,9 @@ pub async fn by_metric(state: &ApiState, caller: &Caller, batch: ByMetric) -> Re
     limits::demand_points(state, caller, columns.values.len())?;
     // Nothing is left out here: all are known.
     let kinds = known.metrics.iter().filter_map(|kind| known.kinds.get((*kind)?));
-    let runs: Vec<_> =
-        ids.iter().zip(kinds).zip(ends).map(|((id, kind), end)| (*id, &kind.policy, end)).collect();
-    measures::append(state, Batch::from_columns(columns.timestamps, columns.values, runs.into_iter())).await
+    let runs = ids.iter().zip(kinds).zip(ends).map(|((id, kind), end)| (*id, &kind.policy, end));
+    let batch = Batch::from_columns(columns.timestamps, columns.values, runs);
+    measures::append(state, batch).await
 }
 
 fn demand_known(ids: &[MetricId], known: &KnownMetrics) -> Result<(), Problem> {

@@ -60,10 +60,11 @@ pub(crate) fn begin(formers: &[Former], width: Granularity) -> Timestamp {
 
 /// From when on all buckets of a width with these methods were aggregated under these policies and the one after.
 pub(crate) fn known_from(formers: &[Former], width: Granularity, methods: &[AggregationMethod]) -> Timestamp {
-    let lacking = formers.iter().rev().find(|former| {
+    let lacking = formers.iter().filter(|former| {
         former.policy.item(width).is_none() || methods.iter().any(|m| !former.policy.methods.contains(m))
     });
-    lacking.map_or(Timestamp::MIN, |former| former.end(width))
+    // Not the last one's: an earlier one that lacks the width ends at the end of a bucket, a later one may at its start.
+    lacking.map(|former| former.end(width)).max().unwrap_or(Timestamp::MIN)
 }
 
 /// Times before which no differences are known, at a width: policies without them may not have kept what they need.

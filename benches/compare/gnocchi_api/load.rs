@@ -6,8 +6,9 @@
 //! in order, each sends its next one when it has the answer to the last, until all were sent (`again`: then from the
 //! beginning) or the time is over. Standard library only: compiled by itself, with `rustc -O`.
 
-use std::io::{BufRead, BufReader, Error, Read, Result, Write};
-use std::net::TcpStream;
+mod client;
+
+use std::io::{Error, Result, Write};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -54,71 +55,20 @@ fn split(bytes: &[u8]) -> Vec<Range<usize>> {
     requests
 }
 
-/// Reads an answer: its status, and its body into `body`.
-fn answer(stream: &mut BufReader<TcpStream>, line: &mut String, body: &mut Vec<u8>) -> Result<u16> {
-    line.clear();
-    stream.read_line(line)?;
-    let status = line.split(' ').nth(1).and_then(|text| text.parse().ok());
-    let status: u16 = status.ok_or_else(|| Error::other(format!("no status: {line:?}")))?;
-    let (mut length, mut is_chunked) = (0, false);
-    loop {
-        line.clear();
-        stream.read_line(line)?;
-        if line.len() <= 2 {
-            break;
-        }
-        let Some((name, value)) = line.split_once(':') else { continue };
-        if name.eq_ignore_ascii_case("content-length") {
-            length = value.trim().parse().map_err(Error::other)?;
-        }
-        is_chunked |= name.eq_ignore_ascii_case("transfer-encoding") && value.trim().eq_ignore_ascii_case("chunked");
-    }
-    body.clear();
-    if is_chunked {
-        chunks(stream, line, body)?;
-    } else {
-        body.resize(length, 0);
-        stream.read_exact(body)?;
-    }
-    Ok(status)
-}
-
-/// Reads a body that comes in pieces, each behind its length.
-fn chunks(stream: &mut BufReader<TcpStream>, line: &mut String, body: &mut Vec<u8>) -> Result<()> {
-    loop {
-        line.clear();
-        stream.read_line(line)?;
-        let length = usize::from_str_radix(line.trim(), 16).map_err(Error::other)?;
-        let end = body.len() + length;
-        body.resize(end + 2, 0);
-        stream.read_exact(&mut body[end - length..])?;
-        body.truncate(end);
-        if length == 0 {
-            return Ok(());
-        }
-    }
-}
-
 fn connection(work: &Work) -> Result<Seen> {
-    let open = || -> Result<BufReader<TcpStream>> {
-        let stream = TcpStream::connect(&work.address)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(90)))?;
-        Ok(BufReader::with_capacity(1 << 16, stream))
-    };
-    let mut stream = open()?;
+    let mut stream = client::open(&work.address)?;
     let (mut seen, mut line, mut body) = (Seen::default(), String::new(), Vec::new());
     while let Some(request) = work.take() {
         let began = Instant::now();
         stream.get_mut().write_all(request)?;
-        let failure = match answer(&mut stream, &mut line, &mut body) {
+        let failure = match client::answer(&mut stream, &mut line, &mut body) {
             Ok(status) if status / 100 == 2 => {
                 seen.latencies.push(began.elapsed().as_nanos() as u64);
                 continue;
             }
             Ok(status) => format!("status {status}: {}", String::from_utf8_lossy(&body)),
             Err(error) => {
-                stream = open()?;
+                stream = client::open(&work.address)?;
                 error.to_string()
             }
         };

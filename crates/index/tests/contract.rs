@@ -119,6 +119,7 @@ suite! {
         searches_come_in_pages,
         found_resources_are_deleted_with_metrics_and_history,
         texts_of_attributes_are_found_whatever_becomes_of_them,
+        numbers_of_attributes_are_found_whatever_becomes_of_them,
         a_text_that_many_resources_share_is_found_too;
     ensure:
         what_is_missing_is_created_and_what_is_there_stays,

@@ -46,6 +46,7 @@ pub const INDEX: MigrationSet = MigrationSet {
         migration!("index", 4, "0004_finding"),
         migration!("index", 5, "0005_account"),
         migration!("index", 6, "0006_history_end"),
+        migration!("index", 7, "0007_number"),
     ],
 };
 

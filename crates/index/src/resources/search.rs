@@ -345,8 +345,8 @@ fn balanced(clauses: &[String], word: &str) -> String {
 }
 
 impl SqlIndex {
-    /// Adds the conditions that a resource is of the type and fits the filter. Resources that share a text of an attribute
-    /// are looked up first if they are few; where they are many, a page of a listing meets enough of them on its way.
+    /// Adds the conditions that a resource is of the type and fits the filter. Resources that share a text or number of an
+    /// attribute are looked up first if they are few; where they are many, a page of a listing meets enough of them on its way.
     pub(super) async fn restrict(
         &self,
         translator: &Translator<'_>,

@@ -16,7 +16,7 @@ async fn lines(db: &Db, sql: &str) -> BTreeSet<String> {
 const SQLITE: [&str; 3] = [
     "SELECT t.name || '.' || c.name || ' ' ||
         CASE c.type WHEN 'INTEGER' THEN CASE WHEN t.sql LIKE '%' || c.name || ' IN (0, 1)%' THEN 'boolean' ELSE 'bigint' END
-                    WHEN 'BLOB' THEN 'bytea' ELSE lower(c.type) END
+                    WHEN 'BLOB' THEN 'bytea' WHEN 'REAL' THEN 'double precision' ELSE lower(c.type) END
         || CASE WHEN c.\"notnull\" THEN ' not null' ELSE '' END || CASE WHEN c.pk THEN ' key ' || c.pk ELSE '' END
      FROM sqlite_master AS t, pragma_table_info(t.name) AS c WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%'",
     "SELECT t.name || '.' || k.\"from\" || ' -> ' || k.\"table\" || '.' || k.\"to\" || ' ' || lower(k.on_delete)

@@ -2,6 +2,9 @@ use nephos_index::{
     EnsureResource, Filter, MetricFilter, MetricIndex, Page, ResourceIndex, ResourceSearch, ResourceUpdate,
     SortKey, SqlIndex, TypeChange,
 };
+use nephos_model::AttributeKind;
+use nephos_sql::migrations::INDEX;
+use nephos_sql::{Dialect, migrate};
 use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, at, attribute, by_rule, new_resource, rid, text, text_kind, values, wanted};
@@ -239,6 +242,83 @@ pub(crate) async fn texts_of_attributes_are_found_whatever_becomes_of_them(f: &F
     let gone = search("instance", false, &json!({"=": {"flavor": "brief"}}));
     assert_eq!(index.delete_resources(&gone).await.unwrap().0, 1);
     assert_eq!(found(index, &search("instance", true, &json!({}))).await, [2, 2]);
+}
+
+/// Numbers are compared as numbers, however they were written, and however the index of them came about.
+pub(crate) async fn numbers_of_attributes_are_found_whatever_becomes_of_them(f: &Fixture) {
+    let index = f.with_types().await;
+    fill(index).await;
+    let cores = |id, cores: Value, when| {
+        let update = ResourceUpdate {
+            attributes: values([("cores", cores)]),
+            now: at(when),
+            ..ResourceUpdate::default()
+        };
+        async move { index.update_resource("instance", rid(id), &update).await.unwrap() }
+    };
+    for (number, value) in
+        [(10, json!(4.0)), (11, json!(-3)), (12, json!(u64::MAX)), (13, json!(1e300)), (14, json!(1e-300))]
+    {
+        let mut new = new_resource("instance", rid(number));
+        // What looks like a number and is none.
+        new.attributes = values([("flavor", json!("cores\":4")), ("cores", value)]);
+        index.create_resource(&new).await.unwrap();
+    }
+    cores(1, json!(4), 500).await;
+    cores(2, json!(null), 600).await;
+    let ram = TypeChange::Put {
+        name: "ram".to_owned(),
+        attribute: attribute(AttributeKind::Number { min: None, max: None }, true),
+        fill: Some(json!(1.5)),
+    };
+    index.update_resource_type("instance", &[ram]).await.unwrap();
+    let cases = [
+        (false, json!({"=": {"cores": 4}}), vec![1, 10]),
+        (false, json!({"=": {"cores": "4.0"}}), vec![1, 10]),
+        (false, json!({"=": {"cores": 2}}), vec![]),
+        (true, json!({"=": {"cores": 2}}), vec![1]),
+        (true, json!({"=": {"cores": 0.5}}), vec![2]),
+        (false, json!({"=": {"cores": 0.5}}), vec![]),
+        (false, json!({"=": {"cores": null}}), vec![2]),
+        (false, json!({"!=": {"cores": 4}}), vec![2, 11, 12, 13, 14]),
+        (false, json!({"in": {"cores": [4, -3, 77]}}), vec![1, 10, 11]),
+        (false, json!({"in": {"cores": [4, null]}}), vec![1, 10]),
+        (false, json!({"in": {"cores": [true]}}), vec![]),
+        (false, json!({"=": {"cores": u64::MAX}}), vec![12]),
+        (false, json!({"=": {"cores": 1e300}}), vec![13]),
+        (false, json!({">": {"cores": 4}}), vec![12, 13]),
+        (false, json!({">=": {"cores": 4}}), vec![1, 10, 12, 13]),
+        (false, json!({"<": {"cores": 0}}), vec![11]),
+        (false, json!({"<=": {"cores": 1e-300}}), vec![11, 14]),
+        (false, json!({"and": [{">": {"cores": 0}}, {"<": {"cores": 10}}]}), vec![1, 10, 14]),
+        (false, json!({"and": [{">": {"cores": 10}}, {"<": {"cores": 0}}]}), vec![]),
+        (false, json!({"and": [{"=": {"cores": 4}}, {"=": {"ram": 1.5}}]}), vec![1, 10]),
+        (true, json!({"=": {"ram": 1.5}}), vec![1, 1, 2, 2, 10, 11, 12, 13, 14]),
+    ];
+    let check = async || {
+        for (history, filter, expected) in &cases {
+            assert_eq!(found(index, &search("instance", *history, filter)).await, *expected, "{filter}");
+        }
+    };
+    check().await;
+    // What a database was filled with before.
+    let triggers = ["resource_created_number", "resource_changed_number", "resource_history_changed_number"];
+    for trigger in triggers {
+        let table = if trigger.contains("history") { "resource_history" } else { "resource" };
+        let of = if f.db.dialect() == Dialect::Postgres { format!(" ON {table}") } else { String::new() };
+        f.db.execute(format!("DROP TRIGGER {trigger}{of}"), &[]).await.unwrap();
+    }
+    if f.db.dialect() == Dialect::Postgres {
+        f.db.execute("DROP FUNCTION note_resource_numbers", &[]).await.unwrap();
+    }
+    f.db.execute("DROP TABLE resource_number", &[]).await.unwrap();
+    f.db.execute("DELETE FROM nephos_migration WHERE name = '0007_number'", &[]).await.unwrap();
+    assert_eq!(migrate(&f.db, &[&INDEX]).await.unwrap(), ["index/0007_number"]);
+    check().await;
+    let gone = search("instance", false, &json!({"=": {"cores": 4}}));
+    assert_eq!(index.delete_resources(&gone).await.unwrap().0, 2);
+    let left = f.db.read("SELECT id FROM resource_number WHERE value = 4", &[]).await.unwrap();
+    assert!(left.is_empty());
 }
 
 pub(crate) async fn a_text_that_many_resources_share_is_found_too(f: &Fixture) {

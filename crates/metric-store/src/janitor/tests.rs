@@ -4,10 +4,12 @@ use nephos_timeseries::{AggregationMethod, ArchivePolicy, PolicyItem, Stat};
 use super::*;
 use crate::batch::Batch;
 use crate::checkpoint::checkpoint;
-use crate::contract::MetricStore;
+use crate::compaction::compact;
+use crate::contract::{Erase, MetricStore, SeriesRequest};
 use crate::disk::LocalDisk;
 use crate::log::LogWriter;
 use crate::options::StoreOptions;
+use crate::query::{Budget, Memory, query};
 use crate::shard::apply;
 use crate::shard::commit::Change;
 use crate::store::LocalStore;
@@ -55,8 +57,32 @@ impl Subject {
             batch.push(*metric, &policy(points), measures(minutes.clone()));
         }
         self.change(&Change::Append(Arc::new(batch)));
+        self.checkpoint();
+    }
+
+    fn checkpoint(&mut self) {
         self.log.rotate().unwrap();
         checkpoint(&self.shard, self.log.key(), &self.clock).unwrap();
+    }
+
+    /// Opens the shard again, by what is on disk alone.
+    fn reopen(&mut self) {
+        (self.shard, self.log) = Shard::open(Arc::clone(&self.shard.disk), 0).unwrap();
+    }
+
+    /// Minutes of a metric that show.
+    fn minutes(&self, metric: MetricId) -> Vec<i64> {
+        let request = SeriesRequest {
+            metric,
+            policy: policy(None),
+            method: AggregationMethod::plain(Stat::Mean),
+            granularities: Vec::new(),
+            start: None,
+            stop: None,
+            resample: None,
+        };
+        let series = query(&self.shard, &request, &Budget::new(u64::MAX), &mut Memory::default()).unwrap();
+        series.granularities[0].timestamps.iter().map(|at| at.as_secs() / 60).collect()
     }
 
     fn tidy(&self, at: usize) -> u64 {
@@ -121,6 +147,55 @@ fn that_a_metric_was_deleted_stays_said_as_long_as_an_older_segment_has_it() {
     let segments = subject.shard.segments();
     let known: Vec<bool> = metrics.iter().map(|metric| segments[1].knows(*metric)).collect();
     assert_eq!(known, [true, false, true], "the first one's deletion, nothing of the second");
+}
+
+#[test]
+fn a_segment_that_says_only_that_metrics_were_deleted_stays_as_long_as_an_older_one_has_them() {
+    let mut subject = Subject::new();
+    let metric = MetricId::random();
+    subject.segment(&[metric], None, 0..500);
+    subject.change(&Change::Delete(vec![metric]));
+    subject.checkpoint();
+    subject.tidy(1);
+    assert_eq!(subject.sizes().len(), 2);
+    subject.reopen();
+    assert_eq!(subject.minutes(metric), [0; 0]);
+    subject.tidy(0);
+    assert_eq!(subject.sizes().len(), 1, "nothing of it is left");
+    subject.tidy(0);
+    assert!(subject.sizes().is_empty());
+    subject.reopen();
+    assert_eq!(subject.minutes(metric), [0; 0]);
+}
+
+#[test]
+fn an_erased_range_stays_hidden_in_segments_that_were_not_written_again() {
+    let mut subject = Subject::new();
+    let (metric, other) = (MetricId::random(), MetricId::random());
+    subject.segment(&[metric], None, 0..500);
+    subject.segment(&[metric, other], None, 500..1_000);
+    // All that the second one has, and a part of the first.
+    let (start, stop) = (Timestamp::from_secs(100 * 60), Timestamp::from_secs(999 * 60));
+    subject.change(&Change::Erase(Erase { metrics: vec![metric], start, stop }));
+    let shown: Vec<i64> = (0..100).chain([999]).collect();
+    let expect = |subject: &mut Subject, after: &str| {
+        assert_eq!(subject.minutes(metric), shown, "{after}");
+        subject.checkpoint();
+        subject.reopen();
+        assert_eq!(subject.minutes(metric), shown, "{after} and a restart");
+    };
+    expect(&mut subject, "the erasure");
+    let before = subject.sizes();
+    subject.tidy(1);
+    assert!(
+        subject.sizes()[1] < before[1] * 6 / 10 && subject.sizes()[0] == before[0],
+        "{:?}",
+        subject.sizes()
+    );
+    expect(&mut subject, "one was written again");
+    compact(&subject.shard, true, &subject.clock).unwrap();
+    assert_eq!(subject.sizes().len(), 1);
+    expect(&mut subject, "all were written again");
 }
 
 #[test]

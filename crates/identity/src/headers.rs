@@ -141,7 +141,7 @@ impl Sent {
 
 /// A name that can be kept.
 fn short(name: Option<String>) -> Result<Option<String>, IdentityError> {
-    let is_long = name.as_ref().is_some_and(|name| name.chars().count() > LONGEST);
+    let is_long = name.as_ref().is_some_and(|name| name.len() > LONGEST && name.chars().count() > LONGEST);
     if is_long { Err(IdentityError::Unreadable) } else { Ok(name) }
 }
 

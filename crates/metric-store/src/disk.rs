@@ -72,9 +72,12 @@ pub(crate) trait Disk: Debug + Send + Sync {
 
 /// How a writer of the log finds out that the shard has a new owner.
 pub(crate) trait Succession: Debug + Send + Sync {
-    /// Name of the manifest so many after the newest that this owner knows of. Whoever takes the shard over creates the
-    /// next one and never removes it, however many follow: this owner may be paused for long.
-    fn manifest(&self, ahead: u64) -> String;
+    /// Number of the newest manifest that this owner knows of. Whoever takes the shard over creates the next one and
+    /// never removes it, however many follow: this owner may be paused for long.
+    fn newest(&self) -> u64;
+
+    /// Name of the manifest of this number.
+    fn manifest(&self, number: u64) -> String;
 
     /// Whether this owner wrote a manifest of this content.
     fn is_ours(&self, manifest: &[u8]) -> bool;

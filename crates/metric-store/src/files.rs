@@ -6,6 +6,5 @@ use crate::contract::StoreError;
 
 /// Turns an error of the operating system into one that names the action and the path.
 pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> StoreError {
-    let path = path.display().to_string();
-    move |source| StoreError::Io { action, path, source }
+    move |source| StoreError::Io { action, path: path.display().to_string(), source }
 }

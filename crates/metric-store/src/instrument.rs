@@ -1,17 +1,33 @@
 //! Counters and latencies of the store, named in one place.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use metrics::{counter, gauge, histogram};
+use metrics::{Counter, Histogram, counter, gauge, histogram};
 
 use crate::contract::{AppendReport, StoreError};
 
+/// What is counted of every append. Finding a counter takes longer than counting, so they are found once.
+struct Appends {
+    took: Histogram,
+    received: Counter,
+    accepted: Counter,
+    late: Counter,
+}
+
+static APPENDS: LazyLock<Appends> = LazyLock::new(|| Appends {
+    took: histogram!("nephos_store_append_duration_seconds"),
+    received: counter!("nephos_store_received_measures_total"),
+    accepted: counter!("nephos_store_accepted_measures_total"),
+    late: counter!("nephos_store_dropped_measures_total", "reason" => "late"),
+});
+
 /// An append was answered with success.
 pub(crate) fn appended(report: AppendReport, took: Duration) {
-    histogram!("nephos_store_append_duration_seconds").record(took.as_secs_f64());
-    counter!("nephos_store_received_measures_total").increment(report.accepted + report.late);
-    counter!("nephos_store_accepted_measures_total").increment(report.accepted);
-    counter!("nephos_store_dropped_measures_total", "reason" => "late").increment(report.late);
+    APPENDS.took.record(took.as_secs_f64());
+    APPENDS.received.increment(report.accepted + report.late);
+    APPENDS.accepted.increment(report.accepted);
+    APPENDS.late.increment(report.late);
 }
 
 /// Series were read.
@@ -36,12 +52,27 @@ pub(crate) fn failed(operation: &'static str, error: &StoreError) {
     counter!("nephos_store_errors_total", "operation" => operation, "kind" => kind).increment(1);
 }
 
+/// What is counted of every group of calls, found once as well.
+struct Commits {
+    commits: Counter,
+    calls: Counter,
+    bytes: Counter,
+    took: Histogram,
+}
+
+static COMMITS: LazyLock<Commits> = LazyLock::new(|| Commits {
+    commits: counter!("nephos_store_log_commits_total"),
+    calls: counter!("nephos_store_log_calls_total"),
+    bytes: counter!("nephos_store_log_bytes_total"),
+    took: histogram!("nephos_store_log_sync_duration_seconds"),
+});
+
 /// A group of calls was made durable by one sync.
 pub(crate) fn committed(calls: usize, bytes: u64, took: Duration) {
-    counter!("nephos_store_log_commits_total").increment(1);
-    counter!("nephos_store_log_calls_total").increment(calls as u64);
-    counter!("nephos_store_log_bytes_total").increment(bytes);
-    histogram!("nephos_store_log_sync_duration_seconds").record(took.as_secs_f64());
+    COMMITS.commits.increment(1);
+    COMMITS.calls.increment(calls as u64);
+    COMMITS.bytes.increment(bytes);
+    COMMITS.took.record(took.as_secs_f64());
 }
 
 /// A shard has so many bytes in logs that no segment holds yet, and so many segments.

@@ -130,8 +130,12 @@ struct Mark {
 }
 
 impl Succession for Mark {
-    fn manifest(&self, ahead: u64) -> String {
-        name_of(self.number.load(Ordering::Acquire) + ahead)
+    fn newest(&self) -> u64 {
+        self.number.load(Ordering::Acquire)
+    }
+
+    fn manifest(&self, number: u64) -> String {
+        name_of(number)
     }
 
     fn is_ours(&self, manifest: &[u8]) -> bool {

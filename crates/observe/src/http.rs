@@ -1,5 +1,7 @@
 //! Endpoints every process has: `/healthz` (it runs), `/readyz` (what it depends on works), `/metrics`.
 
+mod again;
+mod serving;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -9,21 +11,21 @@ use std::time::Duration;
 
 pub use axum::Router;
 use axum::extract::State;
-use axum::extract::connect_info::{ConnectInfo, Connected};
+use axum::extract::connect_info::ConnectInfo;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::{IncomingStream, Listener};
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::health::Health;
 use crate::meters::Metrics;
 use crate::shutdown::Shutdown;
-use tls::TlsListener;
+pub use serving::Answers;
+use tls::TlsConnections;
 
 #[derive(Clone)]
 struct Endpoints {
@@ -34,37 +36,6 @@ struct Endpoints {
 /// The other end of a connection. Every request that [`serve`] serves carries it as [`ConnectInfo`].
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
-
-impl Connected<IncomingStream<'_, PlainListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, PlainListener>) -> Self {
-        Self(*stream.remote_addr())
-    }
-}
-
-impl Connected<IncomingStream<'_, TlsListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
-        Self(*stream.remote_addr())
-    }
-}
-
-/// Connections without TLS.
-#[derive(Debug)]
-struct PlainListener(TcpListener);
-
-impl Listener for PlainListener {
-    type Io = TcpStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
-        let (stream, peer) = Listener::accept(&mut self.0).await;
-        at_once(&stream);
-        (stream, peer)
-    }
-
-    fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.0.local_addr()
-    }
-}
 
 impl Peer {
     /// The address a request came from, where it is known.
@@ -90,48 +61,31 @@ pub fn starting(health: Health, metrics: Metrics) -> Router {
     })
 }
 
-/// Serves `router` on a bound listener, by TLS if there are keys, until shutdown is requested; requests in flight then
-/// get `drain` to end.
+/// Serves `app` on a bound listener, by TLS if there are keys, until shutdown is requested; requests in flight then get
+/// `drain` to end.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<Arc<ServerConfig>>,
-    router: Router,
+    app: impl Answers,
     shutdown: Shutdown,
     drain: Duration,
-) -> std::io::Result<()> {
-    match tls {
-        None => serve_on(PlainListener(listener), router, shutdown, drain).await,
-        Some(config) => {
-            let listener = TlsListener::start(listener, TlsAcceptor::from(config), &shutdown)?;
-            serve_on(listener, router, shutdown, drain).await
-        }
-    }
-}
-
-/// Small answers go out at once instead of waiting to be joined by more. A socket that refuses this works without.
-fn at_once(stream: &TcpStream) {
-    let _slower = stream.set_nodelay(true);
-}
-
-async fn serve_on<L>(listener: L, router: Router, shutdown: Shutdown, drain: Duration) -> std::io::Result<()>
-where
-    L: Listener<Addr = SocketAddr>,
-    Peer: for<'a> Connected<IncomingStream<'a, L>>,
-{
-    let stop = shutdown.clone();
-    let routes = router.into_make_service_with_connect_info::<Peer>();
-    let graceful =
-        axum::serve(listener, routes).with_graceful_shutdown(async move { stop.requested().await });
+) {
     let overdue = async {
         shutdown.requested().await;
         tokio::time::sleep(drain).await;
     };
-    tokio::select! {
-        served = graceful => served,
-        () = overdue => {
-            tracing::warn!("requests in flight were cut off at shutdown");
-            Ok(())
+    let served = async {
+        match tls {
+            None => serving::run(listener, app, shutdown.clone()).await,
+            Some(config) => {
+                let connections = TlsConnections::start(listener, TlsAcceptor::from(config), &shutdown);
+                serving::run(connections, app, shutdown.clone()).await;
+            }
         }
+    };
+    tokio::select! {
+        () = served => {}
+        () = overdue => tracing::warn!("requests in flight were cut off at shutdown"),
     }
 }
 
@@ -155,6 +109,8 @@ async fn render(State(endpoints): State<Arc<Endpoints>>) -> Response {
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use tokio::net::TcpStream;
 
     use super::*;
 
@@ -186,6 +142,35 @@ mod tests {
         assert!(get_text(address, "/metrics").await.contains("text/plain; version=0.0.4"));
 
         shutdown.trigger();
-        serving.await.unwrap().unwrap();
+        serving.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_was_asking_when_shutdown_came_is_answered_and_who_was_not_is_closed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (shutdown, asked) = (Shutdown::default(), Arc::new(tokio::sync::Notify::new()));
+        let (go_on, came) = (Arc::new(tokio::sync::Notify::new()), Arc::clone(&asked));
+        let wait = Arc::clone(&go_on);
+        let slow = async move |body: String| {
+            came.notify_one();
+            wait.notified().await;
+            body
+        };
+        let routes = Router::new().route("/", axum::routing::post(slow));
+        let serving = tokio::spawn(serve(listener, None, routes, shutdown.clone(), Duration::from_secs(60)));
+
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        let mut busy = TcpStream::connect(address).await.unwrap();
+        busy.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nbody").await.unwrap();
+        asked.notified().await;
+        shutdown.trigger();
+        let mut answer = String::new();
+        assert_eq!(idle.read_to_string(&mut answer).await.unwrap(), 0);
+        assert!(!serving.is_finished());
+        go_on.notify_one();
+        busy.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("body"), "{answer}");
+        serving.await.unwrap();
     }
 }

@@ -71,6 +71,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
             ..ApiOptions::default()
         },
     };
-    nephos_api::run(parts, shutdown).await?;
+    nephos_api::run(parts, shutdown).await;
     Ok(())
 }

@@ -26,6 +26,7 @@ use std::sync::Arc;
 use axum::response::{IntoResponse, Response};
 
 use crate::failure::Failure;
+use crate::http::frame::servable;
 use crate::routes::Routes;
 use crate::state::ApiState;
 
@@ -50,7 +51,7 @@ pub fn routes() -> GnocchiRoutes {
         aggregation::add,
         panels::add,
     ];
-    groups.into_iter().fold(Routes::new(refuse_method), |routes, add| add(routes))
+    groups.into_iter().fold(Routes::new(refuse_method).only(servable), |routes, add| add(routes))
 }
 
 fn refuse_method(allow: Arc<str>) -> Response {

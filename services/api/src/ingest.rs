@@ -10,8 +10,7 @@ pub mod statsd;
 use std::sync::Arc;
 
 use axum::extract::Request;
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 
 use crate::failure::Failure;
 use crate::http::nul;
@@ -28,10 +27,11 @@ const LARGE: usize = 64 << 10;
 
 /// Every route of these protocols.
 pub fn routes() -> Routes<Arc<ApiState>> {
-    influx::add(prometheus::add(Routes::new(|allow| Failure::MethodNotAllowed(allow).into_response())))
+    let routes = Routes::new(|allow| Failure::MethodNotAllowed(allow).into_response());
+    influx::add(prometheus::add(routes.only(servable)))
 }
 
 /// Refuses paths with U+0000.
-pub(crate) async fn servable(request: Request, next: Next) -> Response {
-    if nul::in_uri(request.uri()) { Failure::Nul.into_response() } else { next.run(request).await }
+fn servable(request: &Request) -> Result<(), Failure> {
+    if nul::in_uri(request.uri()) { Err(Failure::Nul) } else { Ok(()) }
 }

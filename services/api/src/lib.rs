@@ -29,9 +29,7 @@ use std::sync::Arc;
 
 use ::http::StatusCode;
 use ::http::header::CONTENT_TYPE;
-use axum::Router;
 use axum::extract::OriginalUri;
-use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use nephos_identity::Identity;
 use nephos_index::Index;
@@ -42,6 +40,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::failure::Failure;
+use crate::http::frame::Framed;
 use crate::limits::Limits;
 use crate::routes::Description;
 
@@ -72,16 +71,8 @@ pub struct ApiParts {
     pub options: ApiOptions,
 }
 
-/// Why the server stopped although nobody asked it to.
-#[derive(Debug, thiserror::Error)]
-pub enum ApiError {
-    /// The listener failed.
-    #[error("the API's listener failed")]
-    Listener(#[from] std::io::Error),
-}
-
 /// Serves until shutdown is requested and requests in flight have ended.
-pub async fn run(parts: ApiParts, shutdown: Shutdown) -> Result<(), ApiError> {
+pub async fn run(parts: ApiParts, shutdown: Shutdown) {
     let ApiParts { listener, tls, aodh, statsd, index, store, identity, clock, health, metrics, mut options } =
         parts;
     options.tls = tls.is_some();
@@ -89,12 +80,9 @@ pub async fn run(parts: ApiParts, shutdown: Shutdown) -> Result<(), ApiError> {
     let limits = Limits::new(options.limits.clone());
     let state = Arc::new(ApiState { index, store, identity, clock, health, metrics, limits, options });
     let alone = async {
-        match aodh {
-            None => Ok(()),
-            Some(listener) => {
-                let routes = framed(aodh::standalone(Arc::clone(&state)), Arc::clone(&state));
-                nephos_observe::http::serve(listener, tls.clone(), routes, shutdown.clone(), drain).await
-            }
+        if let Some(listener) = aodh {
+            let app = Framed::new(Arc::clone(&state), aodh::standalone(Arc::clone(&state)));
+            nephos_observe::http::serve(listener, tls.clone(), app, shutdown.clone(), drain).await;
         }
     };
     let whole =
@@ -103,32 +91,25 @@ pub async fn run(parts: ApiParts, shutdown: Shutdown) -> Result<(), ApiError> {
         if let Some(statsd) = statsd {
             ingest::statsd::run(Arc::clone(&state), statsd, shutdown.clone()).await;
         }
-        Ok(())
     };
-    tokio::try_join!(whole, alone, datagrams)?;
-    Ok(())
+    tokio::join!(whole, alone, datagrams);
 }
 
-/// Everything that is served, as one router.
-pub fn app(state: Arc<ApiState>) -> Router {
+/// Everything that is served.
+pub fn app(state: Arc<ApiState>) -> Framed {
     let (gnocchi, _) = gnocchi::routes().build();
     let aodh = aodh::router(Arc::clone(&state));
     let document = openapi::text(&openapi::document(descriptions()));
-    let gnocchi = gnocchi.layer(from_fn(http::frame::servable)).with_state(Arc::clone(&state));
+    let gnocchi = gnocchi.with_state(Arc::clone(&state));
     let (ingest, _) = ingest::routes().build();
-    let ingest = ingest.layer(from_fn(ingest::servable)).with_state(Arc::clone(&state));
+    let ingest = ingest.with_state(Arc::clone(&state));
     let inner = gnocchi
         .merge(ingest)
         .merge(aodh)
         .merge(own::router(document))
         .merge(nephos_observe::http::router(state.health.clone(), state.metrics.clone()))
         .fallback(unknown_path);
-    framed(inner, state)
-}
-
-/// The frame may change the path, so it stands before the router that matches it.
-fn framed(inner: Router, state: Arc<ApiState>) -> Router {
-    Router::new().fallback_service(inner).layer(from_fn_with_state(state, http::frame::around))
+    Framed::new(state, inner)
 }
 
 /// The descriptions of everything that the OpenAPI document tells of.

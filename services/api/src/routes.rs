@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::Request;
 use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter};
+use futures_util::future::{Either, Ready, ready};
 use http::Method;
 use utoipa::ToSchema;
 use utoipa::openapi::path::{
@@ -17,11 +19,36 @@ use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::schema::{Object, Schema, Type};
 use utoipa::openapi::{ContentBuilder, HttpMethod, PathItem, Ref, RefOr, Required};
 
+use crate::failure::Failure;
+
 /// Routes over the state `S`, each with its description.
 pub struct Routes<S> {
     paths: BTreeMap<&'static str, Vec<Route<S>>>,
     schemas: BTreeMap<String, RefOr<Schema>>,
     refuse: fn(Arc<str>) -> Response,
+    servable: Servable,
+}
+
+/// Whether a route can serve a request at all.
+type Servable = fn(&Request) -> Result<(), Failure>;
+
+/// A handler of requests that can be served. It does what a layer of `axum` could, which costs two more futures on the
+/// heap and two more copies of the service for each request.
+#[derive(Clone)]
+struct Only<H> {
+    servable: Servable,
+    handler: H,
+}
+
+impl<H: Handler<T, S>, T, S> Handler<T, S> for Only<H> {
+    type Future = Either<Ready<Response>, H::Future>;
+
+    fn call(self, request: Request, state: S) -> Self::Future {
+        match (self.servable)(&request) {
+            Ok(()) => Either::Right(self.handler.call(request, state)),
+            Err(failure) => Either::Left(ready(failure.into_response())),
+        }
+    }
 }
 
 struct Route<S> {
@@ -174,7 +201,13 @@ fn reason(status: u16) -> &'static str {
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// No routes; a known path with another method is answered by `refuse`, which is given the `Allow` header.
     pub fn new(refuse: fn(Arc<str>) -> Response) -> Self {
-        Self { paths: BTreeMap::new(), schemas: BTreeMap::new(), refuse }
+        Self { paths: BTreeMap::new(), schemas: BTreeMap::new(), refuse, servable: |_| Ok(()) }
+    }
+
+    /// Refuses what is not servable; holds for routes that are added later.
+    pub fn only(mut self, servable: fn(&Request) -> Result<(), Failure>) -> Self {
+        self.servable = servable;
+        self
     }
 
     /// Adds a route.
@@ -185,7 +218,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     {
         let operation = doc.into_operation(path, &mut self.schemas);
         let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::TRACE);
-        let router = axum::routing::on(filter, handler);
+        let router = axum::routing::on(filter, Only { servable: self.servable, handler });
         self.paths.entry(path).or_default().push(Route { method, router, operation });
         self
     }
@@ -225,10 +258,8 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             let allow: Arc<str> = methods.join(", ").into();
             let has_head = methods.contains(&"HEAD");
             let refuse = self.refuse;
-            let refusal = move || {
-                let response = refuse(Arc::clone(&allow));
-                async move { response.into_response() }
-            };
+            let handler = move || std::future::ready(refuse(Arc::clone(&allow)));
+            let refusal = Only { servable: self.servable, handler };
             let mut here = MethodRouter::new().fallback(refusal.clone());
             if !has_head {
                 here = here.head(refusal);

@@ -1,5 +1,6 @@
 //! A folder.
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -167,7 +168,20 @@ impl<F: Fs> Disk for LocalDisk<F> {
         }
         self.sync_folder()?;
         let (fs, folder) = (Arc::clone(&self.fs), self.folder.clone());
-        let log = LocalLog { fs, folder, path, file, len: 0, room: 0, torn: false, over: false, succession };
+        let newest = succession.newest();
+        let successor = (newest, folder.join(succession.manifest(newest + 1)));
+        let mut log = LocalLog {
+            fs,
+            folder,
+            path,
+            file,
+            len: 0,
+            room: 0,
+            torn: false,
+            over: false,
+            succession,
+            successor,
+        };
         // A new owner that came before did not see this log.
         if log.taken_over()? {
             remove(self.fs.as_ref(), &log.path)?;
@@ -309,6 +323,8 @@ struct LocalLog<F: Fs> {
     /// The shard was taken over.
     over: bool,
     succession: Arc<dyn Succession>,
+    /// Where the manifest after the one of this number would be.
+    successor: (u64, PathBuf),
 }
 
 impl<F: Fs> LocalLog<F> {
@@ -334,15 +350,20 @@ impl<F: Fs> LocalLog<F> {
 
     /// Whether another process created a manifest after ours. Looked at after the sync: a new owner creates its
     /// manifest before it reads this log, so either it reads what was just written, or this finds its manifest.
-    fn taken_over(&self) -> Result<bool, StoreError> {
-        for ahead in 1.. {
-            let path = self.folder.join(self.succession.manifest(ahead));
+    fn taken_over(&mut self) -> Result<bool, StoreError> {
+        let newest = self.succession.newest();
+        if self.successor.0 != newest {
+            self.successor = (newest, self.folder.join(self.succession.manifest(newest + 1)));
+        }
+        let mut path = Cow::Borrowed(&self.successor.1);
+        for next in newest + 2.. {
             match self.fs.read(&path) {
                 Ok(manifest) if self.succession.is_ours(&manifest) => {}
                 Ok(_) => return Ok(true),
                 Err(error) if error.kind() == ErrorKind::NotFound => break,
                 Err(error) => return Err(io_error("read", &path)(error)),
             }
+            path = Cow::Owned(self.folder.join(self.succession.manifest(next)));
         }
         Ok(false)
     }

@@ -87,8 +87,12 @@ impl Owner {
 }
 
 impl Succession for Owner {
-    fn manifest(&self, ahead: u64) -> String {
-        format!("MANIFEST-{}", self.0 + ahead)
+    fn newest(&self) -> u64 {
+        self.0
+    }
+
+    fn manifest(&self, number: u64) -> String {
+        format!("MANIFEST-{number}")
     }
 
     fn is_ours(&self, manifest: &[u8]) -> bool {

@@ -13,8 +13,12 @@ const KEY: LogKey = LogKey { epoch: 3, seq: 1 };
 struct Alone;
 
 impl Succession for Alone {
-    fn manifest(&self, ahead: u64) -> String {
-        format!("none-{ahead}")
+    fn newest(&self) -> u64 {
+        0
+    }
+
+    fn manifest(&self, number: u64) -> String {
+        format!("none-{number}")
     }
 
     fn is_ours(&self, _manifest: &[u8]) -> bool {

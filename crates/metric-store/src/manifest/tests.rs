@@ -17,6 +17,12 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+/// Name of the manifest that follows those an owner knows of.
+fn successor(owner: &Live) -> String {
+    let succession = owner.succession();
+    succession.manifest(succession.newest() + 1)
+}
+
 #[test]
 fn a_manifest_comes_back_as_it_was_put_in_force() {
     let folder = tempfile::tempdir().unwrap();
@@ -55,7 +61,7 @@ fn the_owner_before_changes_nothing_any_more() {
         assert!(matches!(old.replace(next.clone()), Err(StoreError::NoOwner { .. })));
     }
     assert_eq!(newest(disk(folder.path()).as_ref()).unwrap(), before);
-    let seen_by_old = fs::read(folder.path().join(old.succession().manifest(1))).unwrap();
+    let seen_by_old = fs::read(folder.path().join(successor(&old))).unwrap();
     assert!(!old.succession().is_ours(&seen_by_old));
     assert!(new.succession().is_ours(&seen_by_old));
 }
@@ -92,7 +98,7 @@ fn an_owner_of_long_ago_finds_its_successor_in_its_way() {
         }
     }
     let before = newest(disk(folder.path()).as_ref()).unwrap();
-    let met = fs::read(folder.path().join(old.succession().manifest(1))).unwrap();
+    let met = fs::read(folder.path().join(successor(&old))).unwrap();
     assert!(!old.succession().is_ours(&met));
     let next = Manifest { commit: 77, ..old.now().clone() };
     assert!(matches!(old.replace(next), Err(StoreError::NoOwner { .. })));

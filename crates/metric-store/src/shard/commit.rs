@@ -30,6 +30,8 @@ const COMMIT_BYTES: usize = 8 << 20;
 const ALONE_BYTES: usize = 64 << 10;
 /// A disk that takes longer to write is waited for by the writer's thread only.
 const QUICK: Duration = Duration::from_micros(500);
+/// How old what is known of the disk's free space may be.
+const LOOK: Duration = Duration::from_millis(100);
 const QUEUE: usize = 1_024;
 /// A file of the log is read as a whole at the next start.
 const LOG_FILE_BYTES: u64 = 64 << 20;
@@ -134,6 +136,8 @@ pub(crate) struct Writer {
     jobs: SyncSender<Task>,
     clock: Arc<dyn Clock>,
     min_free: u64,
+    /// When to ask again what is free.
+    next_look: Duration,
     checkpoint_bytes: u64,
     next_checkpoint: Duration,
     last_write: Duration,
@@ -159,6 +163,7 @@ pub(crate) fn start(
         jobs,
         clock: Arc::clone(&options.clock),
         min_free: options.min_free,
+        next_look: Duration::ZERO,
         checkpoint_bytes: options.checkpoint_bytes,
         next_checkpoint: Duration::ZERO,
         last_write: Duration::ZERO,
@@ -312,15 +317,19 @@ impl Writer {
     }
 
     /// Why appends can't be taken just now.
-    fn refusal(&self) -> Option<StoreError> {
+    fn refusal(&mut self) -> Option<StoreError> {
         if self.shard.is_lost() {
             return Some(StoreError::NoOwner { retry_after: RETRY_AFTER });
         }
-        match self.shard.disk.free_bytes() {
-            Ok(Some(free)) if free < self.min_free => Some(self.disk_full(free)),
-            Ok(_) => self.behind(),
-            Err(error) => Some(error),
+        let now = self.clock.monotonic();
+        if now >= self.next_look {
+            match self.shard.disk.free_bytes() {
+                Ok(Some(free)) if free < self.min_free => return Some(self.disk_full(free)),
+                Ok(_) => self.next_look = now + LOOK,
+                Err(error) => return Some(error),
+            }
         }
+        self.behind()
     }
 
     fn disk_full(&self, free: u64) -> StoreError {

@@ -7,6 +7,8 @@ use nephos_timeseries::{AggregationMethod, ArchivePolicy, PolicyItem, Stat};
 
 use super::*;
 use crate::contract::Run;
+use crate::disk::Place;
+use crate::disk::sim::SimFs;
 use crate::suite::Subject;
 
 mod adoption;
@@ -133,6 +135,24 @@ async fn appends_get_disk_full_below_min_free_while_reads_and_deletes_go_on() {
     assert_eq!(points(&store, other).await.unwrap(), 0);
     store.append_runs(vec![run(metric, [(60, 1.0)])]).await.unwrap();
     assert_eq!(points(&store, metric).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_disk_that_fills_up_or_gets_room_is_noticed_within_a_tenth_of_a_second() {
+    let (fs, metric) = (SimFs::new(1), MetricId::random());
+    let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_000_000)));
+    let options = StoreOptions::new(Place::Simulated(fs.clone()), Arc::clone(&clock) as Arc<dyn Clock>);
+    let store = LocalStore::open(StoreOptions { min_free: 1 << 30, ..options }).unwrap();
+    let append = async |second| store.append_runs(vec![run(metric, [(second, 1.0)])]).await;
+    append(0).await.unwrap();
+    fs.set_free(1 << 29);
+    clock.advance(Duration::from_millis(100));
+    for second in 1..3 {
+        assert!(matches!(append(second).await, Err(StoreError::DiskFull { .. })));
+    }
+    // There is room again, and nobody has to wait for it to be looked at.
+    fs.set_free(1 << 31);
+    append(3).await.unwrap();
 }
 
 #[tokio::test]

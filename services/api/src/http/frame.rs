@@ -3,13 +3,14 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::Router;
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use http::header::ACCEPT;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, StatusCode, Uri};
+use nephos_observe::http::Answers;
 use tracing::Instrument;
 
 use super::accept::Accept;
@@ -27,27 +28,55 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-
 #[derive(Clone, Copy, Debug)]
 pub struct WithoutId;
 
-/// The frame around every request, whatever API it is for.
-pub async fn around(State(state): State<Arc<ApiState>>, mut request: Request, next: Next) -> Response {
+/// A router with the frame around every request, whatever API it is for. The frame may change the path, so it stands
+/// before the router that matches it.
+#[derive(Clone, Debug)]
+pub struct Framed {
+    state: Arc<ApiState>,
+    inner: Router,
+}
+
+impl Framed {
+    /// The frame around `inner`.
+    pub fn new(state: Arc<ApiState>, inner: Router) -> Self {
+        Self { state, inner }
+    }
+}
+
+impl Answers for Framed {
+    async fn answer(&self, request: Request) -> Response {
+        around(&self.state, request, &self.inner).await
+    }
+}
+
+/// An id for a request.
+fn new_id() -> HeaderValue {
+    let mut id = *b"req-00000000-0000-0000-0000-000000000000";
+    if let Some(place) = id.get_mut(4..) {
+        uuid::Uuid::new_v4().hyphenated().encode_lower(place);
+    }
+    HeaderValue::from_bytes(&id).unwrap_or_else(|_| HeaderValue::from_static("req-"))
+}
+
+async fn around(state: &ApiState, mut request: Request, inner: &Router) -> Response {
     let started = state.clock.monotonic();
-    let id = format!("req-{}", uuid::Uuid::new_v4());
+    let id = new_id();
     let accept: Vec<HeaderValue> = request.headers().get_all(ACCEPT).into_iter().cloned().collect();
     let gnocchi = is_gnocchi(request.uri().path());
     let cors = state.options.cors.answer(request.headers());
     let method = request.method().clone();
-    let span = tracing::info_span!("request", id, method = %method, path = request.uri().path());
+    let shown = id.to_str().unwrap_or_default();
+    let span = tracing::info_span!("request", id = shown, method = %method, path = request.uri().path());
     tidy(request.uri_mut());
 
     let mut response = if Cors::is_preflight(&method, request.headers()) {
         (StatusCode::OK, state.options.cors.preflight(request.headers())).into_response()
     } else {
-        serve(&state, request, next).instrument(span.clone()).await
+        serve(state, request, inner).instrument(span.clone()).await
     };
     response = if gnocchi { render(response, &accept) } else { aodh::render(response) };
     response.headers_mut().extend(cors);
-    if response.extensions().get::<WithoutId>().is_none()
-        && let Ok(id) = HeaderValue::from_str(&id)
-    {
+    if response.extensions().get::<WithoutId>().is_none() {
         response.headers_mut().entry(REQUEST_ID).or_insert(id);
     }
     let took = state.clock.monotonic().saturating_sub(started);
@@ -57,8 +86,8 @@ pub async fn around(State(state): State<Arc<ApiState>>, mut request: Request, ne
 }
 
 /// Runs the request within its time limit; a panic in a handler costs that request only.
-async fn serve(state: &ApiState, request: Request, next: Next) -> Response {
-    let served = AssertUnwindSafe(next.run(request)).catch_unwind();
+async fn serve(state: &ApiState, request: Request, inner: &Router) -> Response {
+    let served = AssertUnwindSafe(inner.answer(request)).catch_unwind();
     match tokio::time::timeout(state.options.request_timeout, served).await {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => {
@@ -70,13 +99,13 @@ async fn serve(state: &ApiState, request: Request, next: Next) -> Response {
 }
 
 /// Refuses what no route of Gnocchi's API can serve: clients that take no JSON, and paths with U+0000.
-pub async fn servable(request: Request, next: Next) -> Response {
+pub fn servable(request: &Request) -> Result<(), Failure> {
     if !Accept::admits_json(request.headers()) {
-        Failure::NotAcceptable.into_response()
+        Err(Failure::NotAcceptable)
     } else if nul::in_uri(request.uri()) {
-        Failure::Nul.into_response()
+        Err(Failure::Nul)
     } else {
-        next.run(request).await
+        Ok(())
     }
 }
 

@@ -77,7 +77,7 @@ impl Server {
         };
         let shutdown = Shutdown::default();
         let stop = shutdown.clone();
-        shutdown.spawn(async move { nephos_api::run(parts, stop).await.unwrap() });
+        shutdown.spawn(nephos_api::run(parts, stop));
         Self { address, aodh, clock, index, store, shutdown, _folder: folder }
     }
 

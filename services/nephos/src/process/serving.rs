@@ -84,7 +84,7 @@ impl Listeners {
     pub(crate) fn start(self, base: &Base, metrics: &Metrics) -> anyhow::Result<Serving> {
         if let Some(endpoint) = self.observe {
             let health = nephos_observe::http::router(base.health.clone(), metrics.clone());
-            spawn(base, "observe", endpoint, health, base.shutdown.clone());
+            spawn(&base.shutdown, endpoint, health, base.shutdown.clone());
         }
         let starting = base.shutdown.child();
         if let Some(endpoint) = &self.api {
@@ -94,7 +94,7 @@ impl Listeners {
                 url: endpoint.url.clone(),
             };
             let waiting = nephos_observe::http::starting(base.health.clone(), metrics.clone());
-            spawn_on(&starting, "api", twin, waiting, starting.clone());
+            spawn(&starting, twin, waiting, starting.clone());
         }
         Ok(Serving { api: self.api, aodh: self.aodh, statsd: self.statsd, store: self.store, starting })
     }
@@ -107,20 +107,10 @@ fn twin(listener: &TcpListener) -> anyhow::Result<TcpListener> {
     TcpListener::from_std(std::net::TcpListener::from(descriptor)).context("share a listener")
 }
 
-/// Serves `router` until `until`; a failure ends the process.
-pub(crate) fn spawn(base: &Base, name: &'static str, endpoint: Endpoint, router: Router, until: Shutdown) {
-    spawn_on(&base.shutdown, name, endpoint, router, until);
-}
-
-fn spawn_on(owner: &Shutdown, name: &'static str, endpoint: Endpoint, router: Router, until: Shutdown) {
-    let on_failure = owner.clone();
+/// Serves `router` until `until`, as a task of `owner`.
+pub(crate) fn spawn(owner: &Shutdown, endpoint: Endpoint, router: Router, until: Shutdown) {
     owner.spawn(async move {
         let Endpoint { listener, tls, .. } = endpoint;
-        let served =
-            nephos_observe::http::serve(listener, tls, router, until, std::time::Duration::from_secs(5));
-        if let Err(error) = served.await {
-            tracing::error!(listener = name, %error, "a listener failed");
-            on_failure.trigger();
-        }
+        nephos_observe::http::serve(listener, tls, router, until, std::time::Duration::from_secs(5)).await;
     });
 }

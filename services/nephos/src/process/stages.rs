@@ -246,7 +246,7 @@ impl Stages {
         }));
         let token = adapters::store_token(settings)?;
         let router = nephos_metric_store::routes(ownership.guard(), token, Limits::default());
-        spawn(base, "store", endpoint, router, base.shutdown.clone());
+        spawn(&base.shutdown, endpoint, router, base.shutdown.clone());
         let seen = Arc::clone(&ownership);
         base.health.register("shards", Arc::new(move || seen.ready()));
         let kept = Arc::clone(&ownership);
@@ -291,7 +291,10 @@ impl Stages {
                 .map(|(socket, settings)| statsd_parts(socket, settings)),
             options: ApiOptions { rules, ..identity::api_options(settings)? },
         };
-        self.add(base, "api", |until| async move { Ok(nephos_api::run(parts, until).await?) });
+        self.add(base, "api", |until| async move {
+            nephos_api::run(parts, until).await;
+            Ok(())
+        });
         base.shutdown.spawn(housekeeping(base.clone(), janitor.0, janitor.1, settings.retention.clone()));
         Ok(())
     }

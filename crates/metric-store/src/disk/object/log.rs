@@ -24,8 +24,8 @@ fn part(log: &Path, number: u64) -> Path {
 
 /// Whether another process created a manifest in `folder` after ours.
 fn taken_over(bucket: &Bucket, folder: &Path, succession: &dyn Succession) -> Result<bool, StoreError> {
-    for ahead in 1.. {
-        let key = folder.clone().join(succession.manifest(ahead));
+    for number in succession.newest() + 1.. {
+        let key = folder.clone().join(succession.manifest(number));
         let get = key.clone();
         let found = bucket.try_call("look", &key, move |objects| {
             let key = get.clone();

@@ -19,8 +19,12 @@ const PATIENCE: Duration = Duration::from_millis(2_500);
 struct Alone;
 
 impl Succession for Alone {
-    fn manifest(&self, ahead: u64) -> String {
-        format!("MANIFEST-{ahead}")
+    fn newest(&self) -> u64 {
+        0
+    }
+
+    fn manifest(&self, number: u64) -> String {
+        format!("MANIFEST-{number}")
     }
 
     fn is_ours(&self, _manifest: &[u8]) -> bool {

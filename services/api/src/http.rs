@@ -14,6 +14,6 @@ pub mod text;
 
 pub use args::Args;
 pub use base::BaseUrl;
-pub use payload::Payload;
+pub use payload::{Payload, Unread};
 pub use segments::Segments;
 pub use text::{Columns, Text};

@@ -10,6 +10,8 @@
 
 #[path = "scenarios/interrupted.rs"]
 mod interrupted;
+#[path = "scenarios/pieces.rs"]
+mod pieces;
 #[path = "scenarios/server.rs"]
 mod server;
 

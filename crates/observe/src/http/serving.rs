@@ -1,6 +1,7 @@
 //! Accepting connections and answering what comes over them.
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
@@ -25,6 +26,10 @@ use crate::shutdown::Shutdown;
 
 /// How long nothing is accepted after that failed: there may be no room for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Bodies are read in pieces of at most so many bytes, which stay in the processor's cache until somebody has looked at
+/// them. Headers may be as long.
+const PIECE: usize = 128 << 10;
 
 /// What requests are put to.
 pub trait Answers: Clone + Send + Sync + 'static {
@@ -66,12 +71,22 @@ pub(super) async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
                 let _slower = stream.set_nodelay(true);
                 return (stream, peer);
             }
+            // Who wanted to connect went away again: that says nothing of the next one.
+            Err(error) if is_of_peer(error.kind()) => {
+                tracing::debug!(error = %error, "a connection was gone before it was accepted");
+            }
             Err(error) => {
                 tracing::warn!(error = %error, "connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
+}
+
+fn is_of_peer(kind: ErrorKind) -> bool {
+    use ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+
+    matches!(kind, ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 /// Serves until shutdown is requested and every request in flight was answered.
@@ -105,7 +120,8 @@ async fn connection(
         request.extensions_mut().insert(ConnectInfo(Peer(peer)));
         Ok::<_, std::convert::Infallible>(app.answer(request).await)
     });
-    let mut served = pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), answer));
+    let mut served =
+        pin!(http1::Builder::new().max_buf_size(PIECE).serve_connection(TokioIo::new(stream), answer));
     let ended = tokio::select! {
         biased;
         ended = served.as_mut() => ended,

@@ -8,6 +8,7 @@
 mod cursor;
 mod item;
 mod number;
+mod pieces;
 
 use nephos_model::Timestamp;
 use uuid::Uuid;
@@ -15,7 +16,7 @@ use uuid::Uuid;
 use cursor::Cursor;
 use item::Items;
 
-use super::id;
+pub use pieces::{Pieces, Unsure};
 
 /// Measures of many runs, each run behind the one before.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,6 +36,17 @@ pub struct ByMetric {
     pub ends: Vec<usize>,
     /// The measures.
     pub columns: Columns,
+}
+
+impl ByMetric {
+    /// Adds the runs of another one behind its own.
+    pub fn extend(&mut self, others: Self) {
+        let before = self.columns.values.len();
+        self.ids.extend(others.ids);
+        self.ends.extend(others.ends.iter().map(|end| before + end));
+        self.columns.timestamps.extend(others.columns.timestamps);
+        self.columns.values.extend(others.columns.values);
+    }
 }
 
 /// Measures of one named metric.
@@ -75,37 +87,9 @@ pub fn list(body: &[u8]) -> Option<Columns> {
 
 /// A batch by metric id; `None` if the scanner is not sure of it.
 pub fn by_metric(body: &[u8]) -> Option<ByMetric> {
-    let mut items = Items::with_room(body.len() / LEAST);
-    let (mut ids, mut ends) = (Vec::new(), Vec::new());
-    let mut cursor = Cursor::new(body);
-    cursor.object_by(metric_id, |cursor, id| {
-        ids.push(id);
-        items.list(cursor)?;
-        if ends.is_empty() {
-            // The first run tells how many there are likely to be.
-            let likely = body.len() / cursor.position(body).max(1) + 1;
-            ids.reserve(likely);
-            ends.reserve(likely);
-        }
-        ends.push(items.columns.values.len());
-        Some(())
-    })?;
-    cursor.end()?;
-    Some(ByMetric { ids, ends, columns: items.columns })
-}
-
-/// A key that is the id of a metric.
-#[inline]
-fn metric_id(cursor: &mut Cursor<'_>) -> Option<Uuid> {
-    cursor.take(b'"')?;
-    // In the usual form its end is known without looking for it.
-    if let Some((text, [b'"', rest @ ..])) = cursor.rest().split_first_chunk()
-        && let Some(id) = id::usual_uuid(text)
-    {
-        cursor.go_on(rest);
-        return Some(id);
-    }
-    Uuid::try_parse_ascii(cursor.text_end()?).ok()
+    let mut pieces = Pieces::new(body.len());
+    pieces.take(body);
+    pieces.end().ok()
 }
 
 /// A batch by resource and metric name; `None` if the scanner is not sure of it.

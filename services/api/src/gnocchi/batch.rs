@@ -9,14 +9,14 @@ use axum::response::Response;
 use foldhash::fast::RandomState;
 use nephos_model::{ResourceId, Timestamp};
 use nephos_wire::gnocchi::measures::{Entries, MaybeObject, NamedMeasures, PostedMeasures, read_body};
-use nephos_wire::gnocchi::scan::{self, ByMetric, Columns};
+use nephos_wire::gnocchi::scan::{self, ByMetric, Columns, Pieces, Unsure};
 use nephos_wire::gnocchi::{Invalid, Step, parse_uuid, resource_id};
 use uuid::Uuid;
 
 use super::measures::NewMeasure;
 use super::{GnocchiRoutes, bodies};
 use crate::failure::Failure;
-use crate::http::{Args, Payload, reply};
+use crate::http::{Args, Payload, Unread, reply};
 use crate::routes::Doc;
 use crate::service::batch::{self, NamedBatch, NamedRun, ResourceRuns};
 use crate::state::{ApiState, Who};
@@ -66,13 +66,39 @@ fn not_a_dictionary() -> Failure {
     Failure::from(Invalid::whole("expected a dictionary"))
 }
 
-/// A batch by metric in the usual form.
-pub fn scan_by_metric(bytes: &[u8]) -> Option<ByMetric> {
-    scan::by_metric(bytes).filter(|batch| are_distinct(&batch.ids))
+/// A batch in which the measures of each metric are one run.
+pub fn merge_repeated(batch: ByMetric) -> ByMetric {
+    if are_distinct(&batch.ids) {
+        return batch;
+    }
+    let mut runs = BTreeMap::<Uuid, Columns>::new();
+    let mut start = 0;
+    for (id, end) in batch.ids.iter().zip(batch.ends) {
+        let run = runs.entry(*id).or_default();
+        run.timestamps.extend(batch.columns.timestamps.get(start..end).unwrap_or_default());
+        run.values.extend(batch.columns.values.get(start..end).unwrap_or_default());
+        start = end;
+    }
+    runs_in_a_row(runs)
+}
+
+fn runs_in_a_row(runs: BTreeMap<Uuid, Columns>) -> ByMetric {
+    let mut batch = ByMetric::default();
+    for (id, run) in runs {
+        batch.ids.push(id);
+        batch.columns.timestamps.extend(run.timestamps);
+        batch.columns.values.extend(run.values);
+        batch.ends.push(batch.columns.values.len());
+    }
+    batch
 }
 
 /// Whether no id stands twice. Places instead of ids are hashed, so that the table of thousands of them stays small.
 fn are_distinct(ids: &[Uuid]) -> bool {
+    // Metrics have ascending ids as they are made, and are mostly measured in that order.
+    if ids.is_sorted_by(|before, after| before < after) {
+        return true;
+    }
     let size = (ids.len() * 2).next_power_of_two();
     let mut places = vec![u32::MAX; size];
     let hasher = RandomState::default();
@@ -102,14 +128,7 @@ pub fn parse_by_metric(bytes: &[u8], now: Timestamp) -> Result<ByMetric, Failure
             parse_uuid(&key).ok_or_else(|| under(&[&key], "badly formed hexadecimal UUID string", false))?;
         check(&posted, now, runs.entry(id).or_default())?;
     }
-    let mut batch = ByMetric::default();
-    for (id, run) in runs {
-        batch.ids.push(id);
-        batch.columns.timestamps.extend(run.timestamps);
-        batch.columns.values.extend(run.values);
-        batch.ends.push(batch.columns.values.len());
-    }
-    Ok(batch)
+    Ok(runs_in_a_row(runs))
 }
 
 /// A batch by resource in the usual form, in which no metric stands twice.
@@ -215,19 +234,33 @@ fn merge_same_names(mut loose: Vec<LooseRun>, columns: &mut Columns) -> Vec<Name
     merged
 }
 
+/// A batch by metric: what the scanner is not sure of is read thoroughly.
+pub async fn read_by_metric(scanned: Result<ByMetric, Unsure>, now: Timestamp) -> Result<ByMetric, Failure> {
+    let batch = match scanned {
+        Ok(batch) => batch,
+        Err(Unsure { mut read, rest }) => {
+            let rest = Payload::json_text(rest);
+            let others = match rest.scan(scan::by_metric).await {
+                Some(others) => others,
+                None => rest.parse(move |bytes| parse_by_metric(bytes, now)).await?,
+            };
+            read.extend(others);
+            read
+        }
+    };
+    Ok(merge_repeated(batch))
+}
+
 async fn by_metric(
     State(state): State<Arc<ApiState>>,
     Who(caller): Who,
-    payload: Payload,
+    body: Unread,
 ) -> Result<Response, Failure> {
-    payload.expect_type("application/json")?;
-    let batch = match payload.scan(scan_by_metric).await {
-        Some(batch) => batch,
-        None => {
-            let now = state.clock.now();
-            payload.parse(move |bytes| parse_by_metric(bytes, now)).await?
-        }
-    };
+    let expected = body.expect_type("application/json");
+    let mut pieces = Pieces::new(body.announced());
+    body.each(|piece| pieces.take(&piece)).await?;
+    expected?;
+    let batch = read_by_metric(pieces.end(), state.clock.now()).await?;
     batch::by_metric(&state, &caller, batch).await?;
     Ok(reply::accepted())
 }
@@ -258,17 +291,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_in_which_an_id_stands_twice_is_left_to_the_parser_that_merges() {
+    fn measures_of_a_metric_that_stands_twice_are_one_run() {
         for count in [1_u128, 2, 3, 8, 100, 1_000] {
             let mut ids: Vec<Uuid> = (0..count).map(|number| Uuid::from_u128(number << 64)).collect();
             let body = |ids: &[Uuid]| {
                 let runs = ids.iter().map(|id| format!(r#""{id}":[{{"timestamp":1,"value":2}}]"#));
                 format!("{{{}}}", runs.collect::<Vec<_>>().join(","))
             };
-            assert_eq!(scan_by_metric(body(&ids).as_bytes()).unwrap().ids, ids);
+            let scanned = || scan::by_metric(body(&ids).as_bytes()).unwrap();
+            assert_eq!(merge_repeated(scanned()), scanned());
             ids.push(ids[ids.len() / 2]);
-            assert_eq!(scan_by_metric(body(&ids).as_bytes()), None);
-            let merged = parse_by_metric(body(&ids).as_bytes(), Timestamp::from_secs(0)).unwrap();
+            let merged = merge_repeated(scan::by_metric(body(&ids).as_bytes()).unwrap());
+            assert_eq!(merged, parse_by_metric(body(&ids).as_bytes(), Timestamp::from_secs(0)).unwrap());
             assert_eq!(merged.ids.len(), ids.len() - 1);
         }
     }

@@ -41,39 +41,100 @@ impl FromRequest<Arc<ApiState>> for Payload {
     }
 }
 
+/// A body that was not read yet, and what it says it is.
+#[derive(Debug)]
+pub struct Unread {
+    body: Body,
+    limit: usize,
+    announced: Option<usize>,
+    media_type: Option<HeaderValue>,
+}
+
+impl FromRequest<Arc<ApiState>> for Unread {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &Arc<ApiState>) -> Result<Self, Failure> {
+        let (parts, body) = request.into_parts();
+        Self::new(&parts.headers, body, state.options.max_body)
+    }
+}
+
+impl Unread {
+    fn new(headers: &HeaderMap, body: Body, limit: usize) -> Result<Self, Failure> {
+        let announced = headers.get(CONTENT_LENGTH);
+        let announced = announced.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        match announced {
+            Some(length) if length > limit => Err(Failure::TooLarge { limit }),
+            _ => Ok(Self { body, limit, announced, media_type: headers.get(CONTENT_TYPE).cloned() }),
+        }
+    }
+
+    /// How many bytes it says it has; 0 if it does not say.
+    pub fn announced(&self) -> usize {
+        self.announced.unwrap_or(0)
+    }
+
+    /// Gives each piece to `take` as it comes. [`Failure::TooLarge`] beyond the limit.
+    pub async fn each(self, mut take: impl FnMut(Bytes)) -> Result<(), Failure> {
+        let limit = self.limit;
+        let mut body = Limited::new(self.body, limit);
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| match error.is::<LengthLimitError>() {
+                true => Failure::TooLarge { limit },
+                false => Failure::UndecodableBody,
+            })?;
+            if let Ok(piece) = frame.into_data() {
+                take(piece);
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses any other media type; letter case and parameters do not matter. To be asked before the body is read and
+    /// judged after, so that who sends it can read the answer.
+    pub fn expect_type(&self, expected: &str) -> Result<(), Failure> {
+        expect_type(self.media_type.as_ref(), expected)
+    }
+}
+
+fn expect_type(sent: Option<&HeaderValue>, expected: &str) -> Result<(), Failure> {
+    let text = sent.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let sent = text.split(';').next().unwrap_or_default().trim();
+    if sent.eq_ignore_ascii_case(expected) { Ok(()) } else { Err(Failure::UnsupportedMediaType) }
+}
+
 /// The whole body, or [`Failure::TooLarge`] beyond `limit` bytes.
 pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Failure> {
-    let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > limit) {
-        return Err(Failure::TooLarge { limit });
-    }
-    let mut body = Limited::new(body, limit);
+    let unread = Unread::new(headers, body, limit)?;
+    let announced = unread.announced();
     let mut first = Bytes::new();
     let mut whole = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| match error.is::<LengthLimitError>() {
-            true => Failure::TooLarge { limit },
-            false => Failure::UndecodableBody,
-        })?;
-        let Ok(part) = frame.into_data() else { continue };
-        // A body that comes at once is not copied.
-        if first.is_empty() && whole.is_empty() {
-            first = part;
-            continue;
-        }
-        if whole.is_empty() {
-            whole.reserve(announced.unwrap_or_default().min(RESERVED).max(first.len() + part.len()));
-            whole.extend_from_slice(&first);
-        }
-        if whole.len() + part.len() > whole.capacity() {
-            whole.reserve(announced.unwrap_or_default().saturating_sub(whole.len()).max(part.len()));
-        }
-        whole.extend_from_slice(&part);
-    }
+    unread
+        .each(|part| {
+            // A body that comes at once is not copied.
+            if first.is_empty() && whole.is_empty() {
+                first = part;
+                return;
+            }
+            if whole.is_empty() {
+                whole.reserve(announced.min(RESERVED).max(first.len() + part.len()));
+                whole.extend_from_slice(&first);
+            }
+            if whole.len() + part.len() > whole.capacity() {
+                whole.reserve(announced.saturating_sub(whole.len()).max(part.len()));
+            }
+            whole.extend_from_slice(&part);
+        })
+        .await?;
     Ok(if whole.is_empty() { first } else { whole.into() })
 }
 
 impl Payload {
+    /// JSON that came as part of a body.
+    pub fn json_text(bytes: Vec<u8>) -> Self {
+        Self { bytes: bytes.into(), media_type: None }
+    }
+
     /// The body as JSON of the type `application/json`.
     pub async fn json(&self) -> Result<Value, Failure> {
         self.json_of("application/json").await
@@ -87,9 +148,7 @@ impl Payload {
 
     /// Refuses any other media type; letter case and parameters do not matter.
     pub fn expect_type(&self, expected: &str) -> Result<(), Failure> {
-        let text = self.media_type.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let sent = text.split(';').next().unwrap_or_default().trim();
-        if sent.eq_ignore_ascii_case(expected) { Ok(()) } else { Err(Failure::UnsupportedMediaType) }
+        expect_type(self.media_type.as_ref(), expected)
     }
 
     /// What a scanner finds in the bytes, if it is sure of it.

@@ -134,10 +134,19 @@ fn bits(values: &[f64]) -> Vec<u64> {
 }
 
 fn by_metric(bytes: &[u8]) -> bool {
-    let (scanned, parsed) = (batch::scan_by_metric(bytes), batch::parse_by_metric(bytes, NOW));
+    let (scanned, parsed) = (scan::by_metric(bytes), batch::parse_by_metric(bytes, NOW));
     if let Some(scanned) = &scanned {
         let parsed = parsed.as_ref().expect("the thorough parser refuses what the fast one takes");
         assert_eq!(scanned.columns.values.len(), parsed.columns.values.len());
+    }
+    let mut pieces = scan::Pieces::new(bytes.len());
+    bytes.chunks(1 + bytes.len() % 61).for_each(|piece| pieces.take(piece));
+    match pieces.end() {
+        Ok(batch) => assert_eq!(batch.ids.len(), scanned.expect("sure in pieces only").ids.len()),
+        Err(unsure) => {
+            assert!(scanned.is_none(), "not sure in pieces only");
+            assert_eq!(batch::parse_by_metric(&unsure.rest, NOW).is_ok(), parsed.is_ok());
+        }
     }
     parsed.is_ok()
 }

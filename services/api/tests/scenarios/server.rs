@@ -97,11 +97,22 @@ pub(crate) struct Answer {
 
 /// Sends a request over a connection of its own; `head` is its first line and headers but for the length.
 pub(crate) async fn send(address: SocketAddr, head: &str, body: &[u8]) -> Answer {
+    send_in_pieces(address, head, body, body.len().max(1)).await
+}
+
+/// The same, with a body of which so many bytes come at a time.
+pub(crate) async fn send_in_pieces(address: SocketAddr, head: &str, body: &[u8], piece: usize) -> Answer {
     let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
     let request = format!("{head}connection: close\r\ncontent-length: {}\r\n\r\n", body.len());
     stream.write_all(request.as_bytes()).await.unwrap();
-    // The server may have answered, and gone, before it read all.
-    let _sent = stream.write_all(body).await;
+    for piece in body.chunks(piece) {
+        // The server may have answered, and gone, before it read all.
+        let _sent = stream.write_all(piece).await;
+        if piece.len() < body.len() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
     let mut answer = Vec::new();
     let _read = stream.read_to_end(&mut answer).await;
     let answer = String::from_utf8(answer).unwrap();

@@ -21,11 +21,6 @@ impl<'a> Cursor<'a> {
         self.rest = rest;
     }
 
-    /// How much of `body` was read.
-    pub(super) fn position(&self, body: &[u8]) -> usize {
-        body.len() - self.rest.len()
-    }
-
     /// The next byte that is no blank.
     #[inline]
     pub(super) fn peek(&mut self) -> Option<u8> {
@@ -86,24 +81,13 @@ impl<'a> Cursor<'a> {
     }
 
     /// An object; `value` is given each key and reads what it stands for.
-    #[inline]
-    pub(super) fn object(&mut self, value: impl FnMut(&mut Self, &'a [u8]) -> Option<()>) -> Option<()> {
-        self.object_by(Self::text, value)
-    }
-
-    /// An object whose keys are read by `key`.
-    #[inline]
-    pub(super) fn object_by<K>(
-        &mut self,
-        key: impl Fn(&mut Self) -> Option<K>,
-        mut value: impl FnMut(&mut Self, K) -> Option<()>,
-    ) -> Option<()> {
+    pub(super) fn object(&mut self, mut value: impl FnMut(&mut Self, &'a [u8]) -> Option<()>) -> Option<()> {
         self.take(b'{')?;
         if self.peek()? == b'}' {
             return self.take(b'}');
         }
         loop {
-            let key = key(self)?;
+            let key = self.text()?;
             self.take(b':')?;
             value(self, key)?;
             match self.next()? {

@@ -38,15 +38,19 @@ fn slow_by_metric(body: &[u8]) -> Result<Vec<(Uuid, Bits)>, String> {
 }
 
 fn fast_by_metric(body: &[u8]) -> Option<Vec<(Uuid, Bits)>> {
-    let scanned = by_metric(body)?;
+    by_metric(body).as_ref().map(runs_of)
+}
+
+fn runs_of(scanned: &ByMetric) -> Vec<(Uuid, Bits)> {
     assert_eq!(scanned.ids.len(), scanned.ends.len());
+    assert_eq!(scanned.columns.values.len(), scanned.ends.last().copied().unwrap_or(0));
     let mut start = 0;
     let runs = scanned.ids.iter().zip(&scanned.ends).map(|(id, end)| {
         let run = bits(&scanned.columns, start, *end);
         start = *end;
         (*id, run)
     });
-    Some(runs.collect())
+    runs.collect()
 }
 
 type Run = (String, String, Option<String>, Option<String>, Bits);
@@ -158,6 +162,20 @@ fn what_is_unusual_is_left_to_others() {
     }
 }
 
+#[test]
+fn a_metric_that_comes_in_pieces_and_is_very_long_is_left_to_others() {
+    let item = r#"{"timestamp":1,"value":2}"#;
+    let list = vec![item; 100_000].join(",");
+    let body = format!(r#"{{"{ID}":[{item}],"{}":[{list}]}}"#, ID.replace('a', "b"));
+    let mut pieces = Pieces::new(body.len());
+    body.as_bytes().chunks(100_000).for_each(|piece| pieces.take(piece));
+    let Err(Unsure { read, rest }) = pieces.end() else { panic!("sure of {} bytes", body.len()) };
+    assert_eq!(runs_of(&read).len(), 1);
+    // A scanner that has all of it is sure again.
+    let whole = runs_of(&by_metric(body.as_bytes()).unwrap());
+    assert_eq!(runs_of(&by_metric(&rest).unwrap())[1], whole[1]);
+}
+
 fn timestamp() -> impl Strategy<Value = String> {
     let date = (1969..2265, 0..14, 0..33, prop::sample::select(vec!["T", " ", "t", ""]));
     let clock = (0..25, 0..61, 0..61);
@@ -224,6 +242,53 @@ fn named_batch() -> impl Strategy<Value = String> {
     })
 }
 
+/// A body with some bytes changed, added or taken away.
+fn damaged(body: String, edits: Vec<(prop::sample::Index, u8, i32)>) -> Vec<u8> {
+    let mut body = body.into_bytes();
+    for (at, byte, edit) in edits {
+        let at = at.index(body.len());
+        let byte =
+            if byte < 128 { b"0123456789-+.eE\"\\{}[],: \n\x00\xc3NI"[usize::from(byte) % 28] } else { byte };
+        match edit {
+            0 => body[at] = byte,
+            1 => body.insert(at, byte),
+            _ => drop(body.remove(at)),
+        }
+        if body.is_empty() {
+            break;
+        }
+    }
+    body
+}
+
+/// Reads a batch in pieces that end where it says, and what is left of it in the other way.
+fn in_pieces(body: &[u8], cuts: &[prop::sample::Index]) -> (Result<Vec<(Uuid, Bits)>, String>, bool) {
+    let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(body.len() + 1)).collect();
+    cuts.extend([0, body.len()]);
+    cuts.sort_unstable();
+    let mut pieces = Pieces::new(body.len());
+    cuts.windows(2).for_each(|ends| pieces.take(&body[ends[0]..ends[1]]));
+    let (read, rest) = match pieces.end() {
+        Ok(read) => (read, None),
+        Err(Unsure { read, rest }) => (read, Some(rest)),
+    };
+    let is_sure = rest.is_none();
+    let mut runs = runs_of(&read);
+    match rest.map(|rest| slow_by_metric(&rest)) {
+        Some(Err(error)) => return (Err(error), is_sure),
+        Some(Ok(others)) => {
+            let says_nothing = !runs.is_empty();
+            assert!(
+                !says_nothing
+                    || matches!(others.first(), Some((id, run)) if *id == runs[runs.len() - 1].0 && run.is_empty())
+            );
+            runs.extend(others.into_iter().skip(usize::from(says_nothing)));
+        }
+        None => {}
+    }
+    (Ok(runs), is_sure)
+}
+
 /// Where the scanner is sure, it is right.
 fn agree(body: &[u8]) -> Result<(), TestCaseError> {
     if let Some(fast) = fast_list(body) {
@@ -253,20 +318,30 @@ proptest! {
         body in prop_oneof![measures(), batch(), named_batch()],
         edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3), 1..3),
     ) {
-        let mut body = body.into_bytes();
-        for (at, byte, edit) in edits {
-            let at = at.index(body.len());
-            let byte = if byte < 128 { b"0123456789-+.eE\"\\{}[],: \n\x00\xc3NI"[usize::from(byte) % 28] } else { byte };
-            match edit {
-                0 => body[at] = byte,
-                1 => body.insert(at, byte),
-                _ => drop(body.remove(at)),
-            }
-            if body.is_empty() {
-                break;
-            }
-        }
+        let body = damaged(body, edits);
         agree(&body)?;
+    }
+
+    #[test]
+    fn batches_mean_the_same_in_pieces(
+        body in batch(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+    ) {
+        let (read, is_sure) = in_pieces(body.as_bytes(), &cuts);
+        prop_assert_eq!(read.ok(), slow_by_metric(body.as_bytes()).ok());
+        prop_assert_eq!(is_sure, by_metric(body.as_bytes()).is_some());
+    }
+
+    #[test]
+    fn damaged_batches_mean_the_same_in_pieces(
+        body in batch(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3), 1..3),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+    ) {
+        let body = damaged(body, edits);
+        let (read, is_sure) = in_pieces(&body, &cuts);
+        prop_assert_eq!(read.ok(), slow_by_metric(&body).ok());
+        prop_assert_eq!(is_sure, by_metric(&body).is_some());
     }
 
     #[test]

@@ -20,7 +20,7 @@ fn main() {
         report(&format!("a measure a metric, {what}"), batch.as_bytes(), |body| {
             black_box(scan::by_metric(body).unwrap());
         });
-        let list: Vec<String> = (0..MEASURES).map(|at| measure(at, value)).collect();
+        let list: Vec<String> = (0..MEASURES).map(|at| measure(at, at, value)).collect();
         report(&format!("one metric, {what}"), format!("[{}]", list.join(", ")).as_bytes(), |body| {
             black_box(scan::list(body).unwrap());
         });
@@ -28,19 +28,19 @@ fn main() {
 }
 
 /// One measure, its time to the millisecond.
-fn measure(at: u32, value: fn(u32) -> String) -> String {
+fn measure(at: u32, number: u32, value: fn(u32) -> String) -> String {
     let millis = at % 1_000;
     let clock = format!("{:02}:{:02}:{:02}.{millis:03}", at / 3_600, at / 60 % 60, at % 60);
-    format!("{{\"timestamp\":\"2026-09-21T{clock}\",\"value\":{}}}", value(at))
+    format!("{{\"timestamp\":\"2026-09-21T{clock}\",\"value\":{}}}", value(number))
 }
 
-/// One measure of each of many metrics.
+/// One measure of each of many metrics, twenty of them at the same time.
 fn batch(value: fn(u32) -> String) -> String {
     let mut body = String::from("{");
     for at in 0..MEASURES {
         let id = Uuid::from_u128(u128::from(at).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c834));
         let comma = if at == 0 { "" } else { "," };
-        write!(body, "{comma}\"{id}\":[{}]", measure(at, value)).unwrap();
+        write!(body, "{comma}\"{id}\":[{}]", measure(at / 20, at, value)).unwrap();
     }
     body.push('}');
     body

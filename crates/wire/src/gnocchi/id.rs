@@ -47,44 +47,29 @@ pub(super) fn usual_uuid(text: &[u8; 36]) -> Option<Uuid> {
     if [text[8], text[13], text[18], text[23]] != [b'-'; 4] {
         return None;
     }
-    let [a, b, c, d] = [
-        text[0..8].try_into().ok()?,
-        four_and_four(text, 9, 14)?,
-        four_and_four(text, 19, 24)?,
-        text[28..36].try_into().ok()?,
-    ];
-    let upper = u64::from(hex_word(a)?) << 32 | u64::from(hex_word(b)?);
-    let lower = u64::from(hex_word(c)?) << 32 | u64::from(hex_word(d)?);
-    Some(Uuid::from_u64_pair(upper, lower))
+    let mut digits = [0; 32];
+    digits[..8].copy_from_slice(&text[..8]);
+    digits[8..12].copy_from_slice(&text[9..13]);
+    digits[12..16].copy_from_slice(&text[14..18]);
+    digits[16..20].copy_from_slice(&text[19..23]);
+    digits[20..].copy_from_slice(&text[24..]);
+    from_hex(&digits).map(Uuid::from_bytes)
 }
 
+/// The bytes that hexadecimal digits make. Loops without a way out: the compiler does many digits at once.
 #[inline]
-fn four_and_four(text: &[u8; 36], first: usize, second: usize) -> Option<[u8; 8]> {
-    let mut both = [0; 8];
-    both[..4].copy_from_slice(text.get(first..first + 4)?);
-    both[4..].copy_from_slice(text.get(second..second + 4)?);
-    Some(both)
-}
-
-/// The number that eight hexadecimal digits make; all digits at once, a byte each.
-#[inline]
-fn hex_word(digits: [u8; 8]) -> Option<u32> {
-    const fn all(byte: u8) -> u64 {
-        u64::from_le_bytes([byte; 8])
+fn from_hex(digits: &[u8; 32]) -> Option<[u8; 16]> {
+    let (mut values, mut others) = ([0; 32], 0);
+    for (value, text) in values.iter_mut().zip(digits) {
+        let (digit, letter) = (text.wrapping_sub(b'0'), (text | 0x20).wrapping_sub(b'a'));
+        others |= u8::from(digit > 9) & u8::from(letter > 5);
+        *value = if digit > 9 { letter.wrapping_add(10) } else { digit };
     }
-    let text = u64::from_le_bytes(digits);
-    let letters = text & all(0x40);
-    // Letters count from 1 in the low half of their byte.
-    let values = (text & all(0x0f)) + (letters >> 6) * 9;
-    // None above fifteen, and written back in small letters what was read: nothing carries, since no byte is above 24.
-    let above_nine = ((values + all(0x76)) & all(0x80)) >> 7;
-    let is_digit = values & all(0xf0) == 0;
-    if !is_digit || values + all(b'0') + above_nine * u64::from(b'a' - b'0' - 10) != text | (letters >> 1) {
-        return None;
+    let mut bytes = [0; 16];
+    for (byte, pair) in bytes.iter_mut().zip(values.as_chunks::<2>().0) {
+        *byte = pair[0] << 4 | pair[1];
     }
-    let pairs = (values << 4 | values >> 8) & 0x00ff_00ff_00ff_00ff;
-    let fours = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
-    u32::try_from((fours | fours >> 16) & 0xffff_ffff).ok().map(u32::swap_bytes)
+    (others == 0).then_some(bytes)
 }
 
 /// A UUID in any text form that Python's `uuid.UUID` takes: with or without dashes, in braces, as a URN.

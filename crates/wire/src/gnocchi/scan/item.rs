@@ -13,6 +13,38 @@ pub(super) struct Items {
     pub(super) columns: Columns,
     /// Of the date read last: neighbours mostly share it.
     days: Days,
+    /// Of the list before: what is measured at once has the same time.
+    first: First,
+}
+
+/// How a list began, up to its first value.
+#[derive(Debug)]
+struct First {
+    text: [u8; LONGEST],
+    length: usize,
+    timestamp: Timestamp,
+}
+
+/// With a time to the nanosecond, its offset, and blanks.
+const LONGEST: usize = 64;
+
+impl First {
+    /// Goes on behind this very beginning, if it stands there again.
+    #[inline]
+    fn skip(&self, cursor: &mut Cursor<'_>) -> Option<Timestamp> {
+        let text = self.text.get(..self.length).filter(|text| !text.is_empty())?;
+        cursor.skip(text).then_some(self.timestamp)
+    }
+
+    #[inline]
+    fn set(&mut self, text: &[u8], rest: &[u8], timestamp: Timestamp) {
+        self.length = 0;
+        let length = text.len() - rest.len();
+        if let (Some(held), Some(text)) = (self.text.get_mut(..length), text.get(..length)) {
+            held.copy_from_slice(text);
+            (self.length, self.timestamp) = (length, timestamp);
+        }
+    }
 }
 
 /// A measure whose parts are read one by one.
@@ -25,13 +57,16 @@ struct Parts {
 impl Items {
     pub(super) fn with_room(measures: usize) -> Self {
         let (timestamps, values) = (Vec::with_capacity(measures), Vec::with_capacity(measures));
-        Self { columns: Columns { timestamps, values }, days: Days::default() }
+        let first = First { text: [0; LONGEST], length: 0, timestamp: Timestamp::EPOCH };
+        Self { columns: Columns { timestamps, values }, days: Days::default(), first }
     }
 
     /// A list of measures; how the first one's time is written decides for all.
     #[inline]
     pub(super) fn list(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
-        cursor.take(b'[')?;
+        if !cursor.skip(b"[") {
+            cursor.take(b'[')?;
+        }
         if cursor.peek()? == b']' {
             return cursor.take(b']');
         }
@@ -40,6 +75,9 @@ impl Items {
             let (timestamp, value) = self.item(cursor, &mut kind)?;
             self.columns.timestamps.push(timestamp);
             self.columns.values.push(value);
+            if cursor.skip(b"]") {
+                return Some(());
+            }
             match cursor.next()? {
                 b',' => {}
                 b']' => return Some(()),
@@ -55,7 +93,7 @@ impl Items {
         kind: &mut Option<TimestampKind>,
     ) -> Option<(Timestamp, f64)> {
         let start = *cursor;
-        match self.usual(cursor) {
+        match self.usual(cursor, kind.is_none()) {
             Some(item) if *kind.get_or_insert(TimestampKind::Iso) == TimestampKind::Iso => Some(item),
             Some(_) => None,
             None => {
@@ -67,14 +105,28 @@ impl Items {
 
     /// As nearly all are: `{"timestamp": "2015-03-06T14:33:57", "value": 43.1}`, with the blanks or without.
     #[inline]
-    fn usual(&mut self, cursor: &mut Cursor<'_>) -> Option<(Timestamp, f64)> {
-        let rest = after_blank(cursor.rest().strip_prefix(b"{\"timestamp\":")?);
+    fn usual(&mut self, cursor: &mut Cursor<'_>, is_first: bool) -> Option<(Timestamp, f64)> {
+        let same = if is_first { self.first.skip(cursor) } else { None };
+        let timestamp = match same {
+            Some(timestamp) => timestamp,
+            None => self.until_value(cursor, is_first)?,
+        };
+        let value = number::read(cursor)?;
+        cursor.skip(b"}").then_some((timestamp, value))
+    }
+
+    #[inline]
+    fn until_value(&mut self, cursor: &mut Cursor<'_>, is_first: bool) -> Option<Timestamp> {
+        let text = cursor.rest();
+        let rest = after_blank(text.strip_prefix(b"{\"timestamp\":")?);
         let (timestamp, rest) = time::iso_prefix(rest.strip_prefix(b"\"")?, &mut self.days)?;
         let rest = after_blank(rest.strip_prefix(b"\",")?);
-        cursor.go_on(after_blank(rest.strip_prefix(b"\"value\":")?));
-        let value = number::read(cursor)?;
-        cursor.go_on(cursor.rest().strip_prefix(b"}")?);
-        Some((timestamp, value))
+        let rest = after_blank(rest.strip_prefix(b"\"value\":")?);
+        if is_first {
+            self.first.set(text, rest, timestamp);
+        }
+        cursor.go_on(rest);
+        Some(timestamp)
     }
 
     fn any(&mut self, cursor: &mut Cursor<'_>, kind: &mut Option<TimestampKind>) -> Option<(Timestamp, f64)> {

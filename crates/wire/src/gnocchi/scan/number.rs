@@ -22,6 +22,12 @@ pub(super) fn read(cursor: &mut Cursor<'_>) -> Option<f64> {
     if whole == 0 || (whole > 1 && cursor.rest().starts_with(b"0")) {
         return None;
     }
+    if let [b'}', ..] = rest
+        && whole <= 19
+    {
+        cursor.go_on(rest);
+        return exact(digits, 0).map(|magnitude| if is_negative { -magnitude } else { magnitude });
+    }
     let mut behind = 0;
     if let Some(fraction) = rest.strip_prefix(b".") {
         (digits, behind, rest) = digits::run(fraction, digits);

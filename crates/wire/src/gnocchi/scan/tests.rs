@@ -218,10 +218,20 @@ fn any_id() -> impl Strategy<Value = String> {
     any::<u128>().prop_map(|id| Uuid::from_u128(id).to_string())
 }
 
+/// Some of the metrics have the list of the one before, or another value at its time.
 fn batch() -> impl Strategy<Value = String> {
-    prop::collection::vec((any_id(), measures()), 0..4).prop_map(|runs| {
-        let runs: Vec<String> = runs.iter().map(|(id, run)| format!("\"{id}\": {run}")).collect();
-        format!("{{{}}}", runs.join(","))
+    prop::collection::vec((any_id(), measures(), value(), 0..4), 0..5).prop_map(|runs| {
+        let mut before = String::from("[]");
+        let mut texts = Vec::new();
+        for (id, run, value, how) in runs {
+            before = match (how, before.rsplit_once(':')) {
+                (0, _) => before,
+                (1, Some((begin, _))) => format!("{begin}:{value}}}]"),
+                _ => run,
+            };
+            texts.push(format!("\"{id}\": {before}"));
+        }
+        format!("{{{}}}", texts.join(","))
     })
 }
 

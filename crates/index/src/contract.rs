@@ -4,6 +4,7 @@
 
 mod accounts;
 mod alarms;
+mod known;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -19,6 +20,7 @@ pub use accounts::{Account, AccountChange, AccountIndex, AccountToken, Usage, Us
 pub use alarms::{
     AlarmFilter, AlarmIndex, AlarmTransition, ChangeFilter, OutboxItem, OutboxResult, Transition,
 };
+pub use known::{KindPlace, KnownMetrics, MetricKind};
 
 /// Why the index did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -426,26 +428,6 @@ pub trait ResourceIndex: Send + Sync + Debug {
         metrics: &[EnsureMetric],
         now: Timestamp,
     ) -> Result<Vec<Result<EnsuredMetric, IndexError>>, IndexError>;
-}
-
-/// What measures need to know of the metrics that they belong to.
-#[derive(Clone, Debug, Default)]
-pub struct KnownMetrics {
-    /// For each id asked for, in order, its place in `kinds`; `None` if there is no such live metric.
-    pub metrics: Vec<Option<usize>>,
-    /// What many metrics share stands here once.
-    pub kinds: Vec<MetricKind>,
-}
-
-/// Who may do something to a metric, and how it is kept.
-#[derive(Clone, Debug)]
-pub struct MetricKind {
-    /// Creator string of the metric.
-    pub creator: Option<Arc<str>>,
-    /// Project of its resource.
-    pub project_id: Option<Arc<str>>,
-    /// Its policy as it is now.
-    pub policy: Arc<ArchivePolicy>,
 }
 
 /// Metrics.

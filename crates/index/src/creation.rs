@@ -5,17 +5,16 @@
 //! in its way: so each gets the answer it would have got alone, and nobody suffers for a neighbour. Nobody is answered
 //! before the commit.
 
-use std::collections::{BTreeMap, HashSet};
-use std::hash::Hash;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use nephos_model::{Metric, MetricId, Resource, ResourceId};
-use nephos_sql::{Db, Dialect, Row, SqlError, Value};
-use uuid::Uuid;
+use nephos_sql::{Db, Dialect, SqlError, Value};
 
 use crate::contract::IndexError;
 use crate::gather::{Gather, Waiting};
 use crate::instrument;
+use crate::known::Known;
 use crate::metrics;
 use crate::resources::{self, RESOURCE};
 use crate::sql_index::SqlIndex;
@@ -68,8 +67,9 @@ impl SqlIndex {
     /// Creates something together with what others create at this time; whether that went well. If not, nothing of it is
     /// there, and it is to be tried alone.
     pub(crate) async fn create_together(&self, creation: Creation) -> Result<bool, IndexError> {
-        let db = self.db.clone();
-        let outcome = self.creations.call(creation, move |waiting| serve(db.clone(), waiting)).await;
+        let (db, known) = (self.db.clone(), Arc::clone(&self.known));
+        let serve = move |waiting| serve(db.clone(), Arc::clone(&known), waiting);
+        let outcome = self.creations.call(creation, serve).await;
         match outcome {
             Some(Outcome::Created) => Ok(true),
             Some(Outcome::Alone) => Ok(false),
@@ -80,15 +80,20 @@ impl SqlIndex {
 }
 
 /// Creates what it can, and answers all.
-async fn serve(db: Db, waiting: Vec<Waiting<Creation, Outcome>>) {
+async fn serve(db: Db, known: Arc<Known>, waiting: Vec<Waiting<Creation, Outcome>>) {
     let mut ids = HashSet::new();
     let is_first = |waiting: &Waiting<Creation, Outcome>| match &waiting.call {
         Creation::Metric(_) => true,
         Creation::Resource(resource, _) => ids.insert(resource.id),
     };
     let (together, doubled): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_first);
+    known.follow().await;
+    let version = known.version();
     let inserted = insert(&db, &Rows::of(together.iter().map(|waiting| &waiting.call))).await;
     instrument::created_together(together.len(), inserted.is_ok());
+    if let Ok(inserted) = &inserted {
+        known.created(version, together.iter().flat_map(|waiting| inserted.metrics_of(&waiting.call)));
+    }
     for waiting in together {
         let outcome = match &inserted {
             Ok(inserted) if inserted.has(&waiting.call) => Outcome::Created,
@@ -134,11 +139,9 @@ impl<'a> Rows<'a> {
         created.flat_map(|(_, (_, metrics))| metrics.iter()).map(metrics::values).collect()
     }
 
-    /// The statement for the metrics of their own, and its parameter.
-    fn metrics(&self, dialect: Dialect) -> (String, Value) {
-        let tail = "ON CONFLICT (resource_id, name) DO NOTHING RETURNING id";
-        let values = self.metrics.iter().map(|metric| metrics::values(metric)).collect();
-        (dialect.insert("metric", &metrics::TABLE, tail), Value::Table(values))
+    /// The metrics of their own.
+    fn metrics(&self) -> Value {
+        Value::Table(self.metrics.iter().map(|metric| metrics::values(metric)).collect())
     }
 }
 
@@ -147,41 +150,54 @@ impl<'a> Rows<'a> {
 struct Inserted {
     /// With their metrics.
     resources: HashSet<ResourceId>,
-    metrics: HashSet<MetricId>,
+    /// Of their own, with the projects of their resources.
+    metrics: HashMap<MetricId, Option<String>>,
 }
 
 impl Inserted {
     fn has(&self, creation: &Creation) -> bool {
         match creation {
-            Creation::Metric(metric) => self.metrics.contains(&metric.id),
+            Creation::Metric(metric) => self.metrics.contains_key(&metric.id),
             Creation::Resource(resource, _) => self.resources.contains(&resource.id),
         }
     }
-}
 
-fn ids<I: Eq + Hash>(rows: &[Row], id: fn(Uuid) -> I) -> Result<HashSet<I>, SqlError> {
-    rows.iter().map(|row| row.uuid(0).map(id)).collect()
+    /// The metrics that a creation has brought, and the project of their resource.
+    fn metrics_of<'a>(
+        &'a self,
+        creation: &'a Creation,
+    ) -> impl Iterator<Item = (&'a Metric, Option<&'a str>)> {
+        let (metrics, project) = match creation {
+            _ if !self.has(creation) => (&[][..], None),
+            Creation::Metric(metric) => {
+                let project = self.metrics.get(&metric.id).and_then(Option::as_deref);
+                (std::slice::from_ref(metric), project)
+            }
+            Creation::Resource(resource, metrics) => (&metrics[..], resource.project_id.as_deref()),
+        };
+        metrics.iter().map(move |metric| (metric, project))
+    }
 }
 
 /// Inserts what is not there yet.
 async fn insert(db: &Db, rows: &Rows<'_>) -> Result<Inserted, SqlError> {
     if rows.resources.is_empty() {
-        let (sql, values) = rows.metrics(db.dialect());
-        let created = db.write(sql, &[values]).await?;
-        return Ok(Inserted { resources: HashSet::new(), metrics: ids(&created, MetricId)? });
+        let created = db.write(metrics::insert_free(db.dialect()), &[rows.metrics()]).await?;
+        return Ok(Inserted { resources: HashSet::new(), metrics: metrics::inserted(created)? });
     }
     db.transaction(|tx| {
         Box::pin(async move {
             let tail = "ON CONFLICT (id) DO NOTHING RETURNING id";
             let sql = tx.dialect().insert(RESOURCE, &resources::COLUMNS, tail);
-            let resources = ids(&tx.read(sql, &[rows.resources()]).await?, ResourceId)?;
+            let created = tx.read(sql, &[rows.resources()]).await?;
+            let resources: HashSet<ResourceId> =
+                created.iter().map(|row| row.uuid(0).map(ResourceId)).collect::<Result<_, _>>()?;
             tx.insert("metric", &metrics::TABLE, rows.metrics_of(&resources), "").await?;
-            let mut metrics = HashSet::new();
+            let mut created = Vec::new();
             if !rows.metrics.is_empty() {
-                let (sql, values) = rows.metrics(tx.dialect());
-                metrics = ids(&tx.read(sql, &[values]).await?, MetricId)?;
+                created = tx.read(metrics::insert_free(tx.dialect()), &[rows.metrics()]).await?;
             }
-            Ok(Inserted { resources, metrics })
+            Ok(Inserted { resources, metrics: metrics::inserted(created)? })
         })
     })
     .await

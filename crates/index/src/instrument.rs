@@ -24,6 +24,17 @@ pub(crate) fn known_forgotten(number: usize) {
     counter!("nephos_index_known_metrics_changes_total").increment(number as u64);
 }
 
+/// Metrics were looked for in memory: how many had to be searched, because they were not where they were guessed to be,
+/// and whether all were put into the order asked for.
+pub(crate) fn known_looked_up(searches: usize, is_followed: bool) {
+    if searches > 0 {
+        counter!("nephos_index_known_metrics_searches_total").increment(searches as u64);
+    }
+    if is_followed {
+        counter!("nephos_index_known_metrics_arrangements_total").increment(1);
+    }
+}
+
 /// Objects were created.
 pub(crate) fn created(what: &'static str, number: usize) {
     counter!("nephos_index_created_total", "what" => what).increment(number as u64);

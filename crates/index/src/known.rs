@@ -4,19 +4,26 @@
 //! What is kept stays until it changes. Every transaction that deletes a metric, moves it, or gives its resource another
 //! project notes that in the table `metric_change` ([`note`]); every process reads there once a second, while it is
 //! asked, and forgets what it finds. Policies are kept by name only: their contents are the catalogue's.
+//!
+//! What this process creates is kept when it is durable ([`Known::created`]), so that first measures need no statement
+//! either. It is as good as read by the transaction that created it, because whoever changes a resource's project, or
+//! deletes it, locks it first, and whoever creates metrics on it has locked it too: either the change notes them, or their
+//! creation sees the change.
 
 mod cache;
 mod names;
+mod order;
+mod shard;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nephos_model::{Clock, MetricId, ResourceId};
+use nephos_model::{Clock, Metric, MetricId, ResourceId};
 use nephos_sql::{Db, Dialect, Tx, Value};
 
-use crate::contract::{IndexError, KnownMetrics, MetricKind};
+use crate::contract::{IndexError, KindPlace, KnownMetrics, MetricKind};
 use crate::instrument;
 use crate::sql_index::{SqlIndex, WriteError};
 use cache::{Cache, Found, Kind};
@@ -26,6 +33,8 @@ use names::Names;
 const MAX_AGE: Duration = Duration::from_secs(1);
 /// How old while somebody else is already reading the changes.
 const MAX_AGE_WAITING: Duration = Duration::from_secs(5);
+/// How old when something is created: far from starting anew.
+const MAX_AGE_CREATING: Duration = Duration::from_secs(60);
 /// Who has not looked for so long starts anew.
 const MAX_GAP: Duration = Duration::from_secs(600);
 /// For how many seconds changes are kept: far longer than anybody goes without looking.
@@ -174,6 +183,55 @@ impl Known {
         Ok(())
     }
 
+    /// Begins to follow what other processes do, unless it is followed: so what is created now will still be known when
+    /// it is asked for. Without a database nothing will.
+    pub(crate) async fn follow(&self) {
+        let log = *self.lock();
+        let age = self.clock.monotonic().saturating_sub(log.read_at);
+        if log.position.is_none() || age >= MAX_AGE_CREATING {
+            let _not_followed = self.refresh().await;
+        }
+    }
+
+    /// To be asked before the transaction whose metrics [`created`](Self::created) is told of.
+    pub(crate) fn version(&self) -> u64 {
+        self.cache.version()
+    }
+
+    /// Keeps metrics that were created, each with the project of its resource, if somebody asks here at all.
+    pub(crate) fn created<'a>(
+        &self,
+        version: u64,
+        metrics: impl Iterator<Item = (&'a Metric, Option<&'a str>)>,
+    ) {
+        let log = *self.lock();
+        if log.position.is_none() || self.clock.monotonic().saturating_sub(log.read_at) > MAX_GAP {
+            return;
+        }
+        let (mut created, mut places) = (Vec::new(), Vec::new());
+        let mut last: Option<Arc<Kind>> = None;
+        for (metric, project) in metrics {
+            let kind = match last.take().filter(|kind| kind.is_of(metric, project)) {
+                Some(kind) => kind,
+                None => self.cache.shared(Kind {
+                    policy: metric.archive_policy_name.clone(),
+                    creator: metric.creator.as_deref().map(Arc::from),
+                    project_id: project.map(Arc::from),
+                }),
+            };
+            created.push((metric.id, Arc::clone(&kind)));
+            places.push(metric.resource_id.zip(metric.name.as_deref()));
+            last = Some(kind);
+        }
+        if created.is_empty() {
+            return;
+        }
+        let stamp = self.cache.keep(version, &created);
+        if self.names.are_asked() {
+            self.names.keep(stamp, created.iter().map(|(id, _)| *id).zip(places));
+        }
+    }
+
     /// Reads the metrics that fit a condition on a column, and what the cache must be told when they are kept.
     async fn load(&self, column: &str, ids: Vec<Vec<u8>>) -> Result<(u64, Vec<Loaded>), IndexError> {
         let version = self.cache.version();
@@ -213,19 +271,14 @@ impl Known {
         }
         let ids = lacking.iter().map(|id| id.as_bytes().to_vec()).collect();
         let (version, metrics) = self.load("m.resource_id", ids).await?;
-        let mut loaded = HashMap::with_capacity(metrics.len());
-        for metric in metrics {
-            let stamp = self.cache.keep(version, metric.id, &metric.kind);
-            if let (Some(resource), Some(name)) = (metric.resource, metric.name) {
-                if let Some(stamp) = stamp {
-                    self.names.keep(resource, &name, metric.id, stamp);
-                }
-                loaded.insert((resource, name), metric.id);
-            }
-        }
-        for ((resource, name), slot) in places.iter().zip(&mut found) {
+        let kept: Vec<_> = metrics.iter().map(|metric| (metric.id, Arc::clone(&metric.kind))).collect();
+        let stamp = self.cache.keep(version, &kept);
+        let loaded = || metrics.iter().map(|metric| (metric.id, metric.resource.zip(metric.name.as_deref())));
+        self.names.keep(stamp, loaded());
+        let loaded: HashMap<_, _> = loaded().filter_map(|(id, place)| Some((place?, id))).collect();
+        for (place, slot) in places.iter().zip(&mut found) {
             if slot.is_none() {
-                *slot = loaded.get(&(*resource, (*name).to_owned())).copied();
+                *slot = loaded.get(place).copied();
             }
         }
         Ok(found)
@@ -235,17 +288,17 @@ impl Known {
     async fn find(&self, ids: &[MetricId]) -> Result<Found, IndexError> {
         self.refresh().await?;
         let mut found = self.cache.look_up(ids);
+        instrument::known_looked_up(found.searches, found.is_followed);
         if found.metrics.iter().any(Option::is_none) {
-            let lacking = |(id, kind): (&MetricId, &Option<usize>)| kind.is_none().then_some(*id);
+            let lacking = |(id, kind): (&MetricId, &Option<KindPlace>)| kind.is_none().then_some(*id);
             let lacking: Vec<MetricId> = ids.iter().zip(&found.metrics).filter_map(lacking).collect();
             let asked = lacking.iter().map(|id| id.as_bytes().to_vec()).collect();
             let (version, metrics) = self.load("m.id", asked).await?;
             let loaded: HashMap<MetricId, Arc<Kind>> =
                 metrics.into_iter().map(|metric| (metric.id, metric.kind)).collect();
             // In the order in which they are asked for: so they will be the next time.
-            for (id, kind) in lacking.iter().filter_map(|id| Some((*id, loaded.get(id)?))) {
-                self.cache.keep(version, id, kind);
-            }
+            let kept = lacking.iter().filter_map(|id| Some((*id, Arc::clone(loaded.get(id)?))));
+            self.cache.keep(version, &kept.collect::<Vec<_>>());
             found.fill(ids, &loaded);
         }
         Ok(found)

@@ -29,10 +29,10 @@ mod types;
 
 pub use contract::{
     Account, AccountChange, AccountIndex, AccountToken, AlarmFilter, AlarmIndex, AlarmTransition,
-    ChangeFilter, EnsureMetric, EnsureResource, EnsuredMetric, Filter, Index, IndexError, KnownMetrics,
-    MetricFilter, MetricIndex, MetricKind, NewMetric, NewResource, Operator, OutboxItem, OutboxResult, Page,
-    PolicyIndex, PolicyRule, ResourceIndex, ResourceMetrics, ResourceSearch, ResourceUpdate, SortKey,
-    Transition, TypeChange, Usage, UsageIndex,
+    ChangeFilter, EnsureMetric, EnsureResource, EnsuredMetric, Filter, Index, IndexError, KindPlace,
+    KnownMetrics, MetricFilter, MetricIndex, MetricKind, NewMetric, NewResource, Operator, OutboxItem,
+    OutboxResult, Page, PolicyIndex, PolicyRule, ResourceIndex, ResourceMetrics, ResourceSearch,
+    ResourceUpdate, SortKey, Transition, TypeChange, Usage, UsageIndex,
 };
 pub use defaults::Defaults;
 pub use sql_index::SqlIndex;

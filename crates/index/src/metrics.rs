@@ -3,9 +3,11 @@
 //! Deleting moves a row from `metric` to `deleted_metric`, where it waits for its data to be removed from the store: so
 //! a name is free again at once, and nothing that reads live metrics has to tell them apart.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use nephos_model::{Metric, MetricId, ResourceId};
-use nephos_sql::{Constraint, Kind, Row, SqlError, Tx, Value};
+use nephos_sql::{Constraint, Dialect, Kind, Row, SqlError, Tx, Value};
 use nephos_timeseries::ArchivePolicy;
 use uuid::Uuid;
 
@@ -49,6 +51,27 @@ pub(crate) fn values(metric: &Metric) -> Vec<Value> {
         metric.resource_id.map(|id| id.0).into(),
         (&metric.archive_policy_name).into(),
     ]
+}
+
+/// What an insertion of metrics returns for [`inserted`]. Whoever reads the project of a resource so keeps others from
+/// changing it until the transaction ends, as the reference to it does anyway.
+fn returning(dialect: Dialect) -> String {
+    let lock = match dialect {
+        Dialect::Postgres => " FOR KEY SHARE",
+        Dialect::Sqlite => "",
+    };
+    format!("RETURNING id, (SELECT r.project_id FROM resource AS r WHERE r.id = metric.resource_id{lock})")
+}
+
+/// The statement that inserts those of many metrics, `$1`, whose names are free on their resources.
+pub(crate) fn insert_free(dialect: Dialect) -> String {
+    let tail = format!("ON CONFLICT (resource_id, name) DO NOTHING {}", returning(dialect));
+    dialect.insert("metric", &TABLE, &tail)
+}
+
+/// Which metrics were inserted, and the projects of their resources.
+pub(crate) fn inserted(rows: Vec<Row>) -> Result<HashMap<MetricId, Option<String>>, SqlError> {
+    rows.into_iter().map(|mut row| Ok((MetricId(row.uuid(0)?), row.take_opt_text(1)?))).collect()
 }
 
 /// Hides the live metrics that fit `condition` on `$1`; they come back as they were.
@@ -179,14 +202,18 @@ impl MetricIndex for SqlIndex {
 impl SqlIndex {
     async fn create_alone(&self, new: &NewMetric) -> Result<Metric, IndexError> {
         let mut stale = false;
+        let returning = &returning(self.db.dialect());
         loop {
             let policy =
                 self.catalogue.policy_for(new.archive_policy_name.as_deref(), new.name.as_deref()).await?;
             let metric = fresh(new, &policy);
-            let sql = "INSERT INTO metric (id, creator, name, unit, resource_id, archive_policy_name)
-                 VALUES ($1, $2, $3, $4, $5, $6)";
-            match self.db.execute(sql, &values(&metric)).await {
-                Ok(_) => {
+            let sql = format!("INSERT INTO metric ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6) {returning}");
+            let version = self.known.version();
+            match self.db.write(sql, &values(&metric)).await {
+                Ok(rows) => {
+                    let projects = inserted(rows)?;
+                    let project = projects.get(&metric.id).and_then(Option::as_deref);
+                    self.known.created(version, std::iter::once((&metric, project)));
                     instrument::created("metric", 1);
                     return Ok(metric);
                 }

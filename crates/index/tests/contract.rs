@@ -5,6 +5,8 @@
 mod accounts;
 #[path = "contract/alarms.rs"]
 mod alarms;
+#[path = "contract/created.rs"]
+mod created;
 #[path = "contract/creation.rs"]
 mod creation;
 #[path = "contract/ensure.rs"]
@@ -112,6 +114,12 @@ suite! {
         twins_have_one_winner,
         creators_who_go_away_take_nobody_along,
         others_see_all_or_nothing_and_all_that_was_answered;
+    created:
+        what_was_created_here_is_known_without_a_statement,
+        what_was_created_here_is_known_by_its_place,
+        what_was_created_long_ago_is_still_followed,
+        what_is_created_while_its_resource_changes_hands_is_of_the_new_project,
+        whatever_happens_at_once_memory_tells_what_the_database_has;
     search:
         every_attribute_and_operator_finds,
         unusable_conditions_are_named,

@@ -20,6 +20,8 @@ use crate::sql_index::{SqlIndex, WriteError};
 
 type Wanted<'a> = (ResourceId, &'a str);
 type Known = HashMap<ResourceId, HashMap<String, Metric>>;
+/// Metrics, and the projects of their resources.
+type Created = HashMap<MetricId, Option<String>>;
 
 /// What must be written.
 #[derive(Debug)]
@@ -128,8 +130,11 @@ impl SqlIndex {
         if work.create.is_empty() && work.change.is_empty() && work.metrics.is_empty() {
             return Ok(());
         }
-        let others =
+        let version = self.known.version();
+        let (created, others) =
             self.db.transaction(|tx| Box::pin(async move { write_all(tx, work, wanted).await })).await?;
+        let created = work.metrics.values().filter_map(|metric| Some((metric, created.get(&metric.id)?)));
+        self.known.created(version, created.map(|(metric, project)| (metric, project.as_deref())));
         if !work.change.is_empty() {
             self.known.changed();
         }
@@ -188,12 +193,13 @@ impl<'a> Work<'a> {
     }
 }
 
-/// Writes everything; the metrics' rows if not all were ours to insert.
+/// Writes everything; the metrics that were created with the projects of their resources, and the rows of all if some
+/// were not ours to insert.
 async fn write_all(
     tx: &mut Tx<'_>,
     work: &Work<'_>,
     wanted: &[EnsureMetric],
-) -> Result<Option<Vec<Row>>, WriteError> {
+) -> Result<(Created, Option<Vec<Row>>), WriteError> {
     let rows = work.create.values().map(write::values).collect::<Vec<_>>();
     let inserted = tx.insert("resource", &write::COLUMNS, rows, "ON CONFLICT (id) DO NOTHING").await?;
     let raced = inserted < work.create.len() as u64;
@@ -216,14 +222,16 @@ async fn write_all(
             }
         }
     }
-    let rows = work.metrics.values().map(metrics::values).collect::<Vec<_>>();
-    let inserted =
-        tx.insert("metric", &metrics::TABLE, rows, "ON CONFLICT (resource_id, name) DO NOTHING").await?;
-    if inserted < work.metrics.len() as u64 {
-        let rows = tx.read(metrics_sql(tx.dialect()), &metrics_params(wanted)).await?;
-        return Ok(Some(rows));
+    let mut created = Created::new();
+    if !work.metrics.is_empty() {
+        let rows = Value::Table(work.metrics.values().map(metrics::values).collect());
+        created = metrics::inserted(tx.read(metrics::insert_free(tx.dialect()), &[rows]).await?)?;
     }
-    Ok(None)
+    if created.len() < work.metrics.len() {
+        let rows = tx.read(metrics_sql(tx.dialect()), &metrics_params(wanted)).await?;
+        return Ok((created, Some(rows)));
+    }
+    Ok((created, None))
 }
 
 /// One entry for each resource; later attributes win.

@@ -150,6 +150,14 @@ impl Plan {
         let created = self.create.iter().filter_map(|metric| Some((metric.name.clone()?, metric.id)));
         self.attach.iter().cloned().chain(created)
     }
+
+    /// The metrics to create, with the project of their resource.
+    fn created<'a>(
+        &'a self,
+        project: Option<&'a str>,
+    ) -> impl Iterator<Item = (&'a Metric, Option<&'a str>)> {
+        self.create.iter().map(move |metric| (metric, project))
+    }
 }
 
 impl SqlIndex {
@@ -207,8 +215,10 @@ impl SqlIndex {
             let definition = self.catalogue.resource_type(&new.resource_type).await?;
             let plan = self.plan(new.creator.as_deref(), new.id, &new.metrics, new.now).await?;
             let mut resource = fresh(new);
+            let version = self.known.version();
             match self.insert_planned(&resource, &plan).await {
                 Ok(()) => {
+                    self.known.created(version, plan.created(resource.project_id.as_deref()));
                     self.known.changed();
                     instrument::created("resource", 1);
                     instrument::created("metric", plan.create.len());
@@ -260,8 +270,11 @@ impl SqlIndex {
                 Some(wanted) => Some(self.plan(update.creator.as_deref(), id, wanted, update.now).await?),
                 None => None,
             };
+            let version = self.known.version();
             match self.change_planned(resource_type, id, update, plan.as_ref()).await {
-                Ok(()) => {
+                Ok(project) => {
+                    let created = plan.iter().flat_map(|plan| plan.created(project.as_deref()));
+                    self.known.created(version, created);
                     self.known.changed();
                     break;
                 }
@@ -275,13 +288,14 @@ impl SqlIndex {
         self.read_resource(resource_type, id).await?.ok_or_else(|| IndexError::not_found(RESOURCE, id))
     }
 
+    /// The project that the resource has now.
     async fn change_planned(
         &self,
         resource_type: &str,
         id: ResourceId,
         update: &ResourceUpdate,
         plan: Option<&Plan>,
-    ) -> Result<(), WriteError> {
+    ) -> Result<Option<String>, WriteError> {
         self.db
             .transaction(|tx| {
                 Box::pin(async move {
@@ -293,7 +307,7 @@ impl SqlIndex {
                     if new != old.values {
                         revise(tx, &old, &new, update.now).await?;
                     }
-                    let Some(plan) = plan else { return Ok(()) };
+                    let Some(plan) = plan else { return Ok(new.project_id) };
                     if update.append_metrics {
                         refuse_clashes(tx, id, plan).await?;
                     } else {
@@ -304,7 +318,8 @@ impl SqlIndex {
                         )
                         .await?;
                     }
-                    give(tx, update.creator.as_deref(), id, plan).await
+                    give(tx, update.creator.as_deref(), id, plan).await?;
+                    Ok(new.project_id)
                 })
             })
             .await

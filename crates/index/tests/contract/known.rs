@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use nephos_index::{IndexError, MetricIndex, PolicyIndex, ResourceIndex, ResourceUpdate, SqlIndex};
+use nephos_index::{
+    IndexError, MetricIndex, MetricKind, PolicyIndex, ResourceIndex, ResourceUpdate, SqlIndex,
+};
 use nephos_model::MetricId;
 
 use crate::fixture::{Fixture, at, by_rule, new_metric, new_resource, policy, rid, wanted};
@@ -8,21 +10,21 @@ use crate::fixture::{Fixture, at, by_rule, new_metric, new_resource, policy, rid
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Creator, project and policy, as text, of each metric.
-async fn known(index: &SqlIndex, ids: &[MetricId]) -> Vec<Option<String>> {
+pub(crate) async fn known(index: &SqlIndex, ids: &[MetricId]) -> Vec<Option<String>> {
     let known = index.known_metrics(ids).await.unwrap();
-    let told = |place: &Option<usize>| {
-        let kind = &known.kinds[(*place)?];
+    let told = |kind: Option<&MetricKind>| {
+        let kind = kind?;
         let text = |part: &Option<std::sync::Arc<str>>| part.as_deref().unwrap_or("-").to_owned();
         Some(format!("{} {} {}", text(&kind.creator), text(&kind.project_id), kind.policy.name))
     };
-    known.metrics.iter().map(told).collect()
+    known.each().map(told).collect()
 }
 
 async fn is_known(index: &SqlIndex, id: MetricId) -> bool {
     known(index, &[id]).await[0].is_some()
 }
 
-fn project(name: &str) -> ResourceUpdate {
+pub(crate) fn project(name: &str) -> ResourceUpdate {
     ResourceUpdate { project_id: Some(Some(name.to_owned())), now: at(300), ..ResourceUpdate::default() }
 }
 

@@ -131,7 +131,7 @@ async fn busy_day(index: &SqlIndex) {
     let (ensured, metrics) = (ensured.collect::<Vec<_>>(), metrics.collect::<Vec<_>>());
     index.ensure(None, &ensured, &metrics, at(500)).await.unwrap();
     index.known_by_name(&[(rid(1), "cpu"), (rid(2), "cpu")]).await.unwrap();
-    index.known_metrics(&[loose.id, created.metrics["cpu"]]).await.unwrap();
+    index.known_metrics(&[loose.id, page[0].id, page[1].id]).await.unwrap();
     index.delete_metric(loose.id).await.unwrap();
     index.known_metrics(&[created.metrics["cpu"]]).await.unwrap();
     index.delete_resource("instance", rid(1)).await.unwrap();

@@ -60,8 +60,8 @@ pub async fn by_metric(state: &ApiState, caller: &Caller, batch: ByMetric) -> Re
     measures::demand_posts(caller, &known)?;
     limits::demand_points(state, caller, columns.values.len())?;
     // Nothing is left out here: all are known.
-    let kinds = known.metrics.iter().filter_map(|kind| known.kinds.get((*kind)?));
-    let runs = ids.iter().zip(kinds).zip(ends).map(|((id, kind), end)| (*id, &kind.policy, end));
+    let runs =
+        ids.iter().zip(known.each().flatten()).zip(ends).map(|((id, kind), end)| (*id, &kind.policy, end));
     let batch = Batch::from_columns(columns.timestamps, columns.values, runs);
     measures::append(state, batch).await
 }
@@ -112,9 +112,9 @@ pub async fn by_resource(
     let known = state.index.known_metrics(&found.ids).await?;
     measures::demand_posts(caller, &known)?;
     let mut runs = Batch::with_capacity(found.ids.len(), batch.columns.values.len());
-    for ((id, kind), range) in found.ids.iter().zip(&known.metrics).zip(found.ranges) {
+    for ((id, kind), range) in found.ids.iter().zip(known.each()).zip(found.ranges) {
         // One that was deleted meanwhile takes no measures.
-        let Some(kind) = kind.and_then(|kind| known.kinds.get(kind)) else { continue };
+        let Some(kind) = kind else { continue };
         let timestamps = batch.columns.timestamps.get(range.clone()).unwrap_or_default();
         runs.push_columns(*id, &kind.policy, timestamps, batch.columns.values.get(range).unwrap_or_default());
     }

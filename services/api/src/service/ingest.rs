@@ -155,7 +155,7 @@ async fn find(
     let found = runs.iter_mut().zip(there).filter_map(|(run, id)| Some((run, id?)));
     for ((run, id), kind) in found.zip(&known.metrics) {
         // One that was deleted meanwhile is made anew.
-        let Some(kind) = *kind else { continue };
+        let Some(kind) = kind.map(|kind| kind.index()) else { continue };
         match (known.kinds.get(kind), may.get(kind)) {
             (Some(kind), Some(true)) => run.to = Some((id, Arc::clone(&kind.policy))),
             _ => run.refuse(taken, Problem::Forbidden),

@@ -51,10 +51,10 @@ pub async fn subject(state: &ApiState, id: MetricId) -> Result<Option<Subject>, 
 
 /// The live metrics of these ids, in their order; `None` for others.
 pub async fn subjects(state: &ApiState, ids: &[MetricId]) -> Result<Vec<Option<Subject>>, Problem> {
-    let KnownMetrics { metrics, kinds } = state.index.known_metrics(ids).await?;
+    let known = state.index.known_metrics(ids).await?;
     let subject =
-        |(id, kind): (&MetricId, Option<usize>)| Some(Subject { id: *id, kind: kinds.get(kind?)?.clone() });
-    Ok(ids.iter().zip(metrics).map(subject).collect())
+        |(id, kind): (&MetricId, Option<&MetricKind>)| Some(Subject { id: *id, kind: kind?.clone() });
+    Ok(ids.iter().zip(known.each()).map(subject).collect())
 }
 
 /// The metric that a path names by its UUID.

@@ -48,8 +48,8 @@ pub async fn by_id(
     }
     known.kinds.iter().try_for_each(|kind| measures::demand_on(rules::GET_METRIC, caller, kind))?;
     let mut sources = Sources::default();
-    for (((number, reference), id), kind) in (0..).zip(references).zip(&ids).zip(&known.metrics) {
-        if let Some(kind) = kind.and_then(|kind| known.kinds.get(kind)) {
+    for (((number, reference), id), kind) in (0..).zip(references).zip(&ids).zip(known.each()) {
+        if let Some(kind) = kind {
             sources.add(*id, &kind.policy, None, (number, reference));
         }
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use nephos_model::{Clock, MetricId, Timestamp};
 
 use crate::contract::StoreError;
-use crate::head::{MetricState, Packed};
+use crate::head::{Aside, MetricState, Packed};
 use crate::instrument;
 use crate::log::{LogKey, list_logs};
 use crate::pack::{Packer, unpackable};
@@ -108,7 +108,7 @@ fn write_segment(shard: &Shard, name: &str, changed: &[MetricId]) -> Result<(u64
 fn changed_metrics(shard: &Shard) -> Vec<MetricId> {
     let head = shard.head();
     let changed =
-        head.metrics.iter().filter(|(_, state)| state.commit > state.stored).map(|(metric, _)| metric);
+        head.metrics.iter().filter(|(_, state)| state.commit > state.aside.stored).map(|(metric, _)| metric);
     let mut ids: Vec<MetricId> = changed.chain(head.deleted.keys().copied()).collect();
     drop(head);
     ids.sort_unstable();
@@ -158,7 +158,8 @@ fn write_one(
             let content = content.map_err(|error| unpackable(&shard.disk.describe(""), error))?;
             writer.push(metric, state.commit, Some(&content))?;
             let rest = packer.rest(state).map(|packed| Rest { packed, newest });
-            let MetricState { commit, born_after, sealed, .. } = *state;
+            let Aside { born_after, sealed, .. } = *state.aside;
+            let commit = state.commit;
             Ok(Written::Sealed { metric, commit, born_after, sealed, rest })
         }
     }
@@ -179,14 +180,14 @@ fn settle(shard: &Shard, written: &mut [Written]) {
                     head.deleted.remove(metric);
                 }
                 // Not if it was deleted and born again meanwhile.
-                let same_life = |state: &&mut MetricState| state.born_after == *born_after;
+                let same_life = |state: &&mut MetricState| state.aside.born_after == *born_after;
                 if let Some(state) = head.metrics.get_mut(*metric).filter(same_life) {
-                    state.stored = *commit;
+                    state.aside.stored = *commit;
                     let gone = match rest.take() {
                         Some(Rest { packed, newest }) if packed.changes() == state.changes() => {
                             state.seal_packed(*sealed, newest, packed)
                         }
-                        _ if state.sealed < *sealed => state.seal(*sealed),
+                        _ if state.aside.sealed < *sealed => state.seal(*sealed),
                         _ => continue,
                     };
                     state.shrink(gone);
@@ -249,7 +250,7 @@ mod tests {
         });
         let head = shard.head();
         let state = head.metrics.get(metric).unwrap();
-        assert_eq!((state.raw.len(), state.stored, state.sealed), (2, 0, Timestamp::MIN));
+        assert_eq!((state.raw.len(), state.aside.stored, state.aside.sealed), (2, 0, Timestamp::MIN));
         assert_eq!(head.deleted.get(&metric), Some(&2), "the deletion is not in a segment yet");
     }
 

@@ -129,7 +129,7 @@ pub(crate) fn kept_from(shard: &Shard, newest: &Entry) -> Option<Vec<Kept>> {
     let head = shard.head();
     let state = head.metrics.get(newest.metric)?;
     // Born again since: this is the former life.
-    if newest.commit <= state.born_after {
+    if newest.commit <= state.aside.born_after {
         return None;
     }
     let kept = state.kept().into_iter().map(|(granularity, first_kept)| Kept {

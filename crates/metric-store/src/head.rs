@@ -16,67 +16,51 @@ use nephos_timeseries::{
 use crate::batch::{Batch, RunRef};
 use crate::contract::AppendReport;
 
+mod aside;
 mod former;
 mod packed;
 mod past;
 mod table;
 
+pub(crate) use aside::Aside;
 pub(crate) use former::{Former, Sealing, begin, blind, ceil, known_from};
 pub(crate) use packed::Packed;
 pub(crate) use past::{Erased, Past, aggregate_rest, hidden, hide};
-pub(crate) use table::{MetricTable, Place};
+pub(crate) use table::{Ahead, MetricTable, Place};
 
-/// Of a state that is in no table.
-const NOBODY: MetricId = MetricId(uuid::Uuid::nil());
-
-/// One metric. What an append needs comes first and lies in one line of the processor's cache.
+/// One metric: what appending newer measures needs, in one line of the processor's cache, and apart from it the rest.
 #[derive(Clone, Debug)]
-#[repr(C, align(64))]
+#[repr(align(64))]
 pub(crate) struct MetricState {
-    /// Whose it is, once it is in a table.
-    pub(crate) metric: MetricId,
     /// Raw measures, ascending, one a timestamp: all from `sealed` on, as much before it as a bucket
-    /// that straddles it needs, and the one before those if differences are wanted. The oldest may be `packed`.
+    /// that straddles it needs, and the one before those if differences are wanted. The oldest may be packed.
     pub(crate) raw: Vec<Measure>,
-    /// End of the coarsest bucket of the newest measure: a newer one before this does not move the window.
-    block_end: Timestamp,
+    /// The newest measure's time. The latest time of all if more must be looked at before the next one follows: always,
+    /// unless the window is where the policy puts it for this measure.
+    newest: Timestamp,
+    /// Measures before this are late. Never moves back: aggregates whose raw measures may be gone are never
+    /// replaced by aggregates of fewer measures.
+    pub(crate) window: Timestamp,
     /// The policy of its last run.
     pub(crate) policy: Arc<ArchivePolicy>,
     /// The last commit that changed it.
     pub(crate) commit: u64,
-    /// The last commit that a segment's copy of it includes; zero if no segment has one.
-    pub(crate) stored: u64,
-    /// Measures before this are late. Never moves back: aggregates whose raw measures may be gone are never
-    /// replaced by aggregates of fewer measures.
-    pub(crate) window: Timestamp,
-    /// Buckets that start before this (rounded down to their width) are in segments, later ones are not.
-    pub(crate) sealed: Timestamp,
-    /// What segments hold of this metric from commits up to this one belongs to a deleted metric of the same name.
-    pub(crate) born_after: u64,
-    /// Per granularity the last bucket start that a former policy let go; absent ones are the earliest time.
-    low_water: Option<Box<[(Granularity, Timestamp)]>>,
-    /// What was done to it beside appending, if anything.
-    pub(crate) past: Option<Box<Past>>,
-    /// Measures before those in `raw`.
-    packed: Option<Box<Packed>>,
+    /// What few look at.
+    pub(crate) aside: Box<Aside>,
 }
+
+const _: () = assert!(size_of::<MetricState>() == 64, "a metric is one line of the processor's cache");
 
 impl MetricState {
     /// A metric that was just born in this commit.
     fn new(policy: &Arc<ArchivePolicy>, commit: u64) -> Self {
         Self {
-            metric: NOBODY,
             raw: Vec::new(),
-            block_end: Timestamp::MIN,
+            newest: Timestamp::MAX,
+            window: Timestamp::MIN,
             policy: Arc::clone(policy),
             commit,
-            window: Timestamp::MIN,
-            sealed: Timestamp::MIN,
-            stored: 0,
-            born_after: commit.saturating_sub(1),
-            low_water: None,
-            past: None,
-            packed: None,
+            aside: Box::new(Aside::new(0, commit.saturating_sub(1))),
         }
     }
 
@@ -89,43 +73,30 @@ impl MetricState {
         low_water: Vec<(Granularity, Timestamp)>,
         (commit, born_after): (u64, u64),
     ) -> Self {
-        let low_water = (!low_water.is_empty()).then(|| low_water.into_boxed_slice());
-        // The first append finds the end of the block.
-        let (metric, block_end) = (NOBODY, Timestamp::MIN);
-        Self {
-            metric,
-            raw,
-            block_end,
-            policy,
-            commit,
-            window,
-            sealed,
-            stored: commit,
-            born_after,
-            low_water,
-            past: None,
-            packed: None,
-        }
+        let mut aside = Box::new(Aside::new(commit, born_after));
+        aside.sealed = sealed;
+        aside.set_low_water(low_water);
+        // The first append finds out whether the window is where the policy puts it.
+        Self { raw, newest: Timestamp::MAX, window, policy, commit, aside }
     }
 
     /// [`clone_from`](Clone::clone_from) that uses the memory again.
     pub(crate) fn copy(&mut self, other: &Self) {
-        let mut raw = std::mem::take(&mut self.raw);
-        raw.clone_from(&other.raw);
-        let (policy, low_water) = (Arc::clone(&other.policy), other.low_water.clone());
-        let (past, packed) = (other.past.clone(), other.packed.clone());
-        *self = Self { raw, policy, low_water, past, packed, ..*other };
+        self.raw.clone_from(&other.raw);
+        self.policy.clone_from(&other.policy);
+        self.aside.clone_from(&other.aside);
+        (self.newest, self.window, self.commit) = (other.newest, other.window, other.commit);
     }
 
     /// The newest measure's time, even if that one is erased.
     pub(crate) fn last(&self) -> Timestamp {
         let last = self.last_raw();
-        self.past.as_ref().map_or(last, |past| last.max(past.newest))
+        self.aside.past.as_ref().map_or(last, |past| last.max(past.newest))
     }
 
     /// Marks of buckets that former policies let go.
     pub(crate) fn low_water(&self) -> &[(Granularity, Timestamp)] {
-        self.low_water.as_deref().unwrap_or_default()
+        self.aside.low_water()
     }
 
     /// Merges one run, its policy interned; returns how many of its measures were late.
@@ -134,9 +105,10 @@ impl MetricState {
         // What polling sends: one measure, newer than all before.
         if let ([timestamp], [value]) = (run.timestamps, run.values)
             && is_its_own
-            && *timestamp > self.last_raw()
+            && *timestamp > self.newest
             && self.follow(*timestamp, policy)
         {
+            self.newest = *timestamp;
             self.grow(1);
             self.raw.push(Measure::new(*timestamp, *value));
             return 0;
@@ -146,14 +118,23 @@ impl MetricState {
 
     /// Moves the window for a newer measure, if that takes no division: it lies in the newest block or the next one.
     fn follow(&mut self, newest: Timestamp, policy: &Interned) -> bool {
-        if newest < self.block_end {
+        let window = self.window.as_nanos();
+        let block = window.checked_sub(policy.reach);
+        let Some(ahead) = block.and_then(|block| newest.as_nanos().checked_sub(block)) else { return false };
+        if ahead < policy.block {
             return true;
         }
-        let next = self.block_end.as_nanos().checked_add(policy.block);
-        let Some(next) = next.map(Timestamp::from_nanos).filter(|next| newest < *next) else { return false };
-        self.window = self.window.max(self.block_end.plus_nanos(policy.reach));
-        self.block_end = next;
+        let Some(next) = window.checked_add(policy.block).filter(|_| ahead - policy.block < policy.block)
+        else {
+            return false;
+        };
+        self.window = Timestamp::from_nanos(next);
         true
+    }
+
+    /// Has the next append look at more than the newest measure's time.
+    fn look_closer(&mut self) {
+        self.newest = Timestamp::MAX;
     }
 
     fn merge_any(&mut self, run: RunRef<'_>, scratch: &mut Vec<Measure>) -> usize {
@@ -190,15 +171,17 @@ impl MetricState {
 
     /// Moves the window to where the newest measure puts it.
     fn move_window(&mut self) {
+        self.look_closer();
         let newest = self.last();
-        if let (Some(start), Some(block)) = (window_start(newest, &self.policy), self.policy.coarsest())
+        if let Some(start) = window_start(newest, &self.policy)
             && newest > Timestamp::MIN
         {
             self.window = self.window.max(start);
             // While the newest is erased, what is newer than all that is there may be late.
             let is_there = newest == self.last_raw();
-            let end = newest.floor(block).plus_nanos(block.as_nanos());
-            self.block_end = if is_there { end } else { Timestamp::MIN };
+            if is_there && start > Timestamp::MIN && start == self.window {
+                self.newest = newest;
+            }
         }
     }
 
@@ -214,7 +197,7 @@ impl MetricState {
                 marks.push((item.granularity, raised));
             }
         }
-        self.low_water = (!marks.is_empty()).then(|| marks.into_boxed_slice());
+        self.aside.set_low_water(marks);
     }
 
     fn low_water_of(&self, granularity: Granularity) -> Option<Timestamp> {
@@ -241,7 +224,7 @@ impl MetricState {
         let needed = widths.map(|width| sealed.floor(width)).min().unwrap_or(sealed);
         let at = self.needed_from(needed);
         self.raw.drain(..at);
-        self.sealed = sealed;
+        self.aside.sealed = sealed;
         self.forget_past();
         at
     }
@@ -317,30 +300,24 @@ impl Head {
             batch.policies().iter().map(|policy| Interned::new(self.intern(policy))).collect();
         let mut scratch = std::mem::take(&mut self.scratch);
         let mut report = AppendReport::default();
-        let mut runs = batch.runs();
-        let mut ahead: Vec<(RunRef<'_>, Option<Place>)> = Vec::with_capacity(LOOK_AHEAD);
-        let mut last = None;
+        let (mut names, mut runs, mut ahead) = (batch.runs(), batch.runs(), Ahead::default());
         loop {
-            ahead.clear();
-            ahead.extend(runs.by_ref().take(LOOK_AHEAD).map(|run| {
-                let place = self.metrics.place_after(last, run.metric);
-                last = place;
-                (run, place)
-            }));
-            if ahead.is_empty() {
+            self.metrics.look_up(names.by_ref().take(LOOK_AHEAD).map(|run| run.metric), &mut ahead);
+            if ahead.places.is_empty() {
                 break;
             }
-            self.metrics.touch(ahead.iter().filter_map(|(_, place)| *place));
-            for (run, place) in &ahead {
+            self.metrics.touch(&ahead.places);
+            for (place, run) in ahead.places.iter().zip(runs.by_ref()) {
                 let Some(policy) = policies.get(run.policy_number) else { continue };
                 let birth = || self.place_or_birth(commit, run.metric, &policy.policy);
                 let Some(place) = place.or_else(birth) else {
                     continue;
                 };
+                ahead.next = place.wrapping_add(1);
                 // No segment's copy is newer than what it is a copy of: mostly that is all there is to look at.
-                let is_new = |state: &&mut MetricState| commit > state.commit || commit > state.stored;
+                let is_new = |state: &&mut MetricState| commit > state.commit || commit > state.aside.stored;
                 let Some(state) = self.metrics.at(place).filter(is_new) else { continue };
-                let late = state.merge(policy, *run, &mut scratch) as u64;
+                let late = state.merge(policy, run, &mut scratch) as u64;
                 state.commit = commit;
                 report.accepted += run.timestamps.len() as u64 - late;
                 report.late += late;
@@ -377,7 +354,7 @@ impl Head {
 
     /// Erases a range of a metric.
     pub(crate) fn erase(&mut self, commit: u64, metric: MetricId, start: Timestamp, stop: Timestamp) {
-        if let Some(state) = self.metrics.get_mut(metric).filter(|state| commit > state.stored) {
+        if let Some(state) = self.metrics.get_mut(metric).filter(|state| commit > state.aside.stored) {
             state.erase(start, stop);
             state.commit = commit;
         }
@@ -386,7 +363,7 @@ impl Head {
     /// Gives a metric another policy.
     pub(crate) fn adopt(&mut self, commit: u64, metric: MetricId, policy: &Arc<ArchivePolicy>) {
         let policy = self.intern(policy);
-        if let Some(state) = self.metrics.get_mut(metric).filter(|state| commit > state.stored) {
+        if let Some(state) = self.metrics.get_mut(metric).filter(|state| commit > state.aside.stored) {
             state.adopt(&policy);
             state.commit = commit;
         }
@@ -422,7 +399,7 @@ impl Head {
 
     /// Whether segments already say what this commit did to a metric: only while a log is replayed.
     fn includes(&self, metric: MetricId, commit: u64) -> bool {
-        self.metrics.get(metric).is_some_and(|state| commit <= state.stored)
+        self.metrics.get(metric).is_some_and(|state| commit <= state.aside.stored)
             || self.buried.get(&metric).is_some_and(|buried| commit <= *buried)
     }
 }

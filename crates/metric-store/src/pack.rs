@@ -82,7 +82,7 @@ impl Packer {
     pub(crate) fn seal(&mut self, state: &mut MetricState) -> Result<Content, CodecError> {
         let mut granularities = Vec::new();
         state.unpack(&mut self.scratch);
-        if state.window > state.sealed {
+        if state.window > state.aside.sealed {
             self.columns.clear();
             self.columns.add(&state.raw);
             for Sealing { granularity, methods, from, until } in state.sealing() {
@@ -108,7 +108,7 @@ impl Packer {
             }
             state.seal(state.window);
         }
-        Ok(Content { born_after: state.born_after, granularities, state: self.state(state)? })
+        Ok(Content { born_after: state.aside.born_after, granularities, state: self.state(state)? })
     }
 
     /// The raw measures of a state that was [sealed](Self::seal) just now, packed, if that pays.
@@ -140,16 +140,16 @@ impl Packer {
 
     /// A metric's state as a segment holds it.
     pub(crate) fn state(&mut self, state: &MetricState) -> Result<Vec<u8>, CodecError> {
-        let mut buf = vec![if state.past.is_some() { PAST_VERSION } else { STATE_VERSION }];
+        let mut buf = vec![if state.aside.past.is_some() { PAST_VERSION } else { STATE_VERSION }];
         put_policy(&mut buf, &state.policy);
         put_signed(&mut buf, state.window.as_nanos());
-        put_signed(&mut buf, state.sealed.as_nanos());
+        put_signed(&mut buf, state.aside.sealed.as_nanos());
         put_unsigned(&mut buf, state.low_water().len() as u64);
         for (granularity, mark) in state.low_water() {
             put_signed(&mut buf, granularity.as_nanos());
             put_signed(&mut buf, mark.as_nanos());
         }
-        if let Some(past) = &state.past {
+        if let Some(past) = &state.aside.past {
             put_past(&mut buf, past);
         }
         state.fill(&mut self.columns, &mut self.scratch);
@@ -228,7 +228,7 @@ pub(crate) fn read_state(bytes: &[u8], commit: u64, born_after: u64) -> Result<M
         return Err(Malformed("raw measures of a metric are out of order"));
     }
     let mut state = MetricState::stored(policy, raw, window, sealed, low_water, (commit, born_after));
-    state.past = past;
+    state.aside.past = past;
     Ok(state)
 }
 
@@ -296,11 +296,11 @@ mod tests {
         let mut state = state();
         assert_eq!(state.low_water().len(), 1);
         let content = Packer::default().seal(&mut state).unwrap();
-        assert_eq!(state.sealed, state.window);
-        let read = read_state(&content.state, state.commit, state.born_after).unwrap();
+        assert_eq!(state.aside.sealed, state.window);
+        let read = read_state(&content.state, state.commit, state.aside.born_after).unwrap();
         assert_eq!(read.raw, state.raw);
         assert_eq!(read.policy, state.policy);
-        assert_eq!((read.window, read.sealed), (state.window, state.sealed));
+        assert_eq!((read.window, read.aside.sealed), (state.window, state.aside.sealed));
         assert_eq!(read.low_water(), state.low_water());
     }
 

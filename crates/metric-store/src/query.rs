@@ -135,7 +135,7 @@ pub(crate) fn read(
         let mut part = |granularity: &Granularity| part(state, request, *granularity, memory);
         let parts: Vec<_> = wanted.iter().map(&mut part).collect();
         // Under the head's lock: the segments are those that this sealed edge speaks of, or newer ones.
-        (parts, state.born_after, shard.segments())
+        (parts, state.aside.born_after, shard.segments())
     };
     let reading = Reading { shard, request, budget, born_after, segments, entries: OnceCell::new() };
     for (granularity, part) in wanted.iter().zip(parts) {
@@ -186,7 +186,7 @@ fn part(
     let start = start.map_or(Timestamp::MIN, |start| start.floor(granularity));
     // A policy that just grew shows no more than the one before it kept.
     let from = start.max(state.first_kept(&item)).max(state.first_kept(kept));
-    let sealed = state.sealed.floor(granularity);
+    let sealed = state.aside.sealed.floor(granularity);
     let formers = state.formers().to_vec();
     let low_water = if formers.is_empty() { Vec::new() } else { state.low_water().to_vec() };
     let mut raw = memory.spare_columns.pop().unwrap_or_default();
@@ -205,7 +205,7 @@ fn part(
         let rows = wanted.map(|wanted| raw_range(state, &state.raw, |measure| measure.timestamp, wanted));
         raw.add(rows.and_then(|rows| state.raw.get(rows)).unwrap_or_default());
     }
-    let (erased, edge) = (state.erased().to_vec(), state.sealed);
+    let (erased, edge) = (state.erased().to_vec(), state.aside.sealed);
     Some(Part { item, from, stop, sealed, raw, erased, formers, low_water, edge })
 }
 

@@ -92,7 +92,7 @@ fn alike(a: &ArchivePolicy, b: &ArchivePolicy) -> bool {
 impl MetricState {
     /// Policies it had before, oldest first.
     pub(crate) fn formers(&self) -> &[Former] {
-        self.past.as_ref().map(|past| past.former.as_slice()).unwrap_or_default()
+        self.aside.past.as_ref().map(|past| past.former.as_slice()).unwrap_or_default()
     }
 
     /// Notes the policy that a run came with; whether it is the metric's now.
@@ -115,7 +115,7 @@ impl MetricState {
         let former = std::mem::replace(&mut self.policy, Arc::clone(policy));
         let until = self.window;
         if until > Timestamp::MIN && !alike(&former, policy) {
-            let formers = &mut self.past.get_or_insert_default().former;
+            let formers = &mut self.aside.past.get_or_insert_default().former;
             // Those that still go on since an earlier change may know more of a wide bucket than the last one.
             formers
                 .iter_mut()
@@ -131,11 +131,11 @@ impl MetricState {
     /// What a checkpoint aggregates up to the window.
     pub(crate) fn sealing(&self) -> Vec<Sealing> {
         let formers = self.formers();
-        let lasting = |former: &&Former| former.lasting > self.sealed;
+        let lasting = |former: &&Former| former.lasting > self.aside.sealed;
         let mut all: BTreeMap<Granularity, Sealing> = BTreeMap::new();
         for item in &self.policy.definition {
             let (granularity, methods) = (item.granularity, self.policy.methods.clone());
-            let sealed = self.sealed.floor(granularity);
+            let sealed = self.aside.sealed.floor(granularity);
             let from = sealed.max(self.first_kept(item)).max(begin(formers, granularity));
             let until = self.window.floor(granularity);
             all.insert(granularity, Sealing { granularity, methods, from, until });
@@ -143,7 +143,7 @@ impl MetricState {
         for (at, former) in formers.iter().enumerate().filter(|(_, former)| lasting(former)) {
             for width in former.policy.definition.iter().map(|item| item.granularity) {
                 let before = formers.get(..at).unwrap_or_default();
-                let from = self.sealed.floor(width).max(begin(before, width));
+                let from = self.aside.sealed.floor(width).max(begin(before, width));
                 let until = self.window.floor(width).min(ceil(former.lasting, width));
                 let empty = || Sealing { granularity: width, methods: Vec::new(), from, until };
                 let sealing = all.entry(width).or_insert_with(empty);

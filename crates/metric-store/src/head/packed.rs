@@ -44,7 +44,7 @@ impl Packed {
 impl MetricState {
     /// Those of its measures that are packed, if any are.
     fn packed(&self) -> Option<&Packed> {
-        self.packed.as_deref().filter(|packed| packed.measures > 0)
+        self.aside.packed.as_deref().filter(|packed| packed.measures > 0)
     }
 
     /// Number of its raw measures.
@@ -79,7 +79,7 @@ impl MetricState {
                 .and_then(|chunk| chunk.read_raw(all, scratch, timestamps, values));
             if let Err(error) = read {
                 // Never written, never read: memory itself is at fault.
-                tracing::error!(metric = %self.metric, error = %error, "measures in memory are damaged");
+                tracing::error!(first = ?packed.first, error = %error, "measures in memory are damaged");
             }
         }
         columns.add(&self.raw);
@@ -97,18 +97,18 @@ impl MetricState {
         self.raw.reserve_exact(columns.timestamps.len());
         self.raw.extend(measures.map(|(timestamp, value)| Measure::new(*timestamp, *value)));
         let changes = self.changes();
-        self.packed = (changes > 0).then(|| Box::new(Packed { changes, ..Packed::default() }));
+        self.aside.packed = (changes > 0).then(|| Box::new(Packed { changes, ..Packed::default() }));
     }
 
     /// How often its measures changed otherwise than by newer ones.
     pub(crate) fn changes(&self) -> u32 {
-        self.packed.as_ref().map_or(0, |packed| packed.changes)
+        self.aside.packed.as_ref().map_or(0, |packed| packed.changes)
     }
 
     /// Before its measures change otherwise than by newer ones, or what is kept of them.
     pub(super) fn disturb(&mut self) {
         self.unpack(&mut Scratch::default());
-        let packed = self.packed.get_or_insert_default();
+        let packed = self.aside.packed.get_or_insert_default();
         packed.changes = packed.changes.wrapping_add(1).max(1);
     }
 
@@ -117,8 +117,8 @@ impl MetricState {
     pub(crate) fn seal_packed(&mut self, sealed: Timestamp, newest: Timestamp, rest: Box<Packed>) -> usize {
         let copied = self.raw.partition_point(|measure| measure.timestamp <= newest);
         self.raw.drain(..copied);
-        self.packed = Some(rest);
-        self.sealed = sealed;
+        self.aside.packed = Some(rest);
+        self.aside.sealed = sealed;
         self.forget_past();
         copied
     }

@@ -63,7 +63,7 @@ impl Default for Past {
 impl MetricState {
     /// Ranges that were erased.
     pub(crate) fn erased(&self) -> &[Erased] {
-        self.past.as_ref().map(|past| past.erased.as_slice()).unwrap_or_default()
+        self.aside.past.as_ref().map(|past| past.erased.as_slice()).unwrap_or_default()
     }
 
     /// Erases a range.
@@ -78,19 +78,19 @@ impl MetricState {
             return;
         }
         let newest = self.last();
-        let past = self.past.get_or_insert_default();
+        let past = self.aside.past.get_or_insert_default();
         past.newest = newest;
         if hides {
             past.erased.push(range);
         }
         self.raw.drain(taken);
-        self.block_end = Timestamp::MIN;
+        self.look_closer();
     }
 
     /// Forgets ranges and policies that make no difference any more.
     pub(super) fn forget_past(&mut self) {
         let shown = self.policy.definition.iter().map(|item| self.first_kept(item)).min();
-        if let (Some(past), Some(shown)) = (&mut self.past, shown) {
+        if let (Some(past), Some(shown)) = (&mut self.aside.past, shown) {
             past.former.retain(|former| former.lasting > shown);
         }
         self.forget_ranges(|range| shown.is_some_and(|shown| range.stop <= shown));
@@ -99,10 +99,10 @@ impl MetricState {
     /// Forgets ranges whose buckets no segment has any more.
     pub(crate) fn forget_ranges(&mut self, gone: impl Fn(&Erased) -> bool) {
         let (first, last) = (self.first_raw(), self.last_raw());
-        let Some(past) = &mut self.past else { return };
+        let Some(past) = &mut self.aside.past else { return };
         past.erased.retain(|range| first < range.window || !gone(range));
         if past.erased.is_empty() && past.former.is_empty() && past.newest <= last {
-            self.past = None;
+            self.aside.past = None;
         }
     }
 }

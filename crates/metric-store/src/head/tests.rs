@@ -1,6 +1,8 @@
 use nephos_timeseries::{AggregationMethod, Stat};
+use proptest::prelude::*;
 
 use super::*;
+use crate::pack::{Columns, Packer};
 
 fn policy(back_window: u32, points: Option<u64>, rate: bool) -> Arc<ArchivePolicy> {
     let stat = Stat::Mean;
@@ -66,7 +68,7 @@ fn commits_that_a_segment_includes_are_skipped_in_replay() {
     let (mut head, metric) = (Head::default(), MetricId::random());
     let policy = policy(0, None, false);
     head.append(3, &run(metric, &policy, &[600]));
-    head.metrics.get_mut(metric).unwrap().stored = 3;
+    head.metrics.get_mut(metric).unwrap().aside.stored = 3;
     assert_eq!(head.append(2, &run(metric, &policy, &[610])).accepted, 0);
     assert_eq!(head.append(3, &run(metric, &policy, &[610])).accepted, 0);
     assert_eq!(head.append(4, &run(metric, &policy, &[610])).accepted, 1);
@@ -78,7 +80,7 @@ fn commits_that_a_segment_includes_are_skipped_in_replay() {
     head.buried.insert(metric, 7);
     assert_eq!(head.append(7, &run(metric, &policy, &[620])).accepted, 0);
     assert_eq!(head.append(8, &run(metric, &policy, &[0])).accepted, 1);
-    assert_eq!(head.metrics.get(metric).unwrap().born_after, 7);
+    assert_eq!(head.metrics.get(metric).unwrap().aside.born_after, 7);
 }
 
 #[test]
@@ -105,4 +107,114 @@ fn a_policy_that_let_buckets_go_keeps_them_gone() {
     assert_eq!(state.first_kept(&unlimited), Timestamp::from_secs(540));
     let few = PolicyItem { granularity: minute, points: Some(3) };
     assert_eq!(state.first_kept(&few), Timestamp::from_secs(5_880));
+}
+
+/// What may happen to a metric.
+#[derive(Clone, Debug)]
+enum Step {
+    /// Measures, at so many seconds after the newest one.
+    Append(Vec<i64>),
+    Erase(i64, i64),
+    /// The back window of another policy.
+    Adopt(u32, bool),
+    Seal,
+    /// As a checkpoint does it, with these measures after it took its copy.
+    Checkpoint(Vec<i64>),
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let times = || prop_oneof![4 => prop::collection::vec(-5..90_i64, 1..2), 1 => prop::collection::vec(-200..200_i64, 0..5)];
+    prop_oneof![
+        8 => times().prop_map(Step::Append),
+        1 => (-300..60_i64, 1..200_i64).prop_map(|(start, len)| Step::Erase(start, start + len)),
+        1 => (0..3_u32, any::<bool>()).prop_map(|(back, rate)| Step::Adopt(back, rate)),
+        1 => Just(Step::Seal),
+        2 => times().prop_map(Step::Checkpoint),
+    ]
+}
+
+/// Does a step to the one metric of a head; with `closer`, no append goes the short way.
+fn step(
+    head: &mut Head,
+    metric: MetricId,
+    policy: &Arc<ArchivePolicy>,
+    step: &Step,
+    closer: bool,
+) -> Vec<AppendReport> {
+    let commit = head.commit + 1;
+    head.commit = commit;
+    let newest = head.metrics.get(metric).map_or(0, |state| state.last().as_secs().max(0));
+    let append = |head: &mut Head, times: &[i64]| {
+        if let Some(state) = head.metrics.get_mut(metric).filter(|_| closer) {
+            state.look_closer();
+        }
+        let times: Vec<i64> = times.iter().map(|at| newest + at).collect();
+        head.append(commit, &run(metric, policy, &times))
+    };
+    let Some(state) = head.metrics.get_mut(metric) else { return vec![append(head, &[1_000])] };
+    match step {
+        Step::Append(times) => return vec![append(head, times)],
+        Step::Erase(start, stop) => {
+            let at = |at: &i64| Timestamp::from_secs(newest + at);
+            head.erase(commit, metric, at(start), at(stop));
+        }
+        Step::Adopt(..) => head.adopt(commit, metric, policy),
+        Step::Seal => drop(state.seal(state.window)),
+        Step::Checkpoint(times) => {
+            let (mut copy, mut packer, last) = (state.clone(), Packer::default(), state.last_raw());
+            packer.seal(&mut copy).unwrap();
+            let report = append(head, times);
+            let state = head.metrics.get_mut(metric).unwrap();
+            match packer.rest(&copy).filter(|rest| rest.changes() == state.changes()) {
+                Some(rest) => state.seal_packed(copy.aside.sealed, last, rest),
+                None => state.seal(copy.aside.sealed),
+            };
+            return vec![report];
+        }
+    }
+    Vec::new()
+}
+
+fn shown(head: &Head, metric: MetricId) -> impl PartialEq + std::fmt::Debug {
+    let state = head.metrics.get(metric).unwrap();
+    let mut columns = Columns::default();
+    state.fill(&mut columns, &mut Scratch::default());
+    let past = state.aside.past.clone();
+    (columns.timestamps, state.raw.clone(), state.window, state.last(), state.first_raw(), past)
+}
+
+proptest! {
+    #[test]
+    fn the_short_way_of_newer_measures_leads_where_the_long_one_does(
+        steps in prop::collection::vec(any_step(), 1..60),
+    ) {
+        let metric = MetricId::random();
+        let (mut quick, mut slow) = (Head::default(), Head::default());
+        let mut present = policy(0, None, false);
+        for one in &steps {
+            if let Step::Adopt(back, rate) = one {
+                present = policy(*back, None, *rate);
+            }
+            let reports = [(&mut quick, false), (&mut slow, true)]
+                .map(|(head, closer)| step(head, metric, &present, one, closer));
+            prop_assert_eq!(&reports[0], &reports[1], "{:?}", one);
+            prop_assert_eq!(shown(&quick, metric), shown(&slow, metric), "{:?}", one);
+            // A restart keeps nothing but what is stored.
+            let state = quick.metrics.get(metric).unwrap();
+            prop_assert!(state.newest == Timestamp::MAX || state.newest == state.last_raw());
+        }
+    }
+}
+
+#[test]
+fn measures_that_come_one_by_one_go_the_short_way_also_after_a_checkpoint() {
+    let (mut head, metric, policy) = (Head::default(), MetricId::random(), policy(1, None, true));
+    for at in 0..50 {
+        head.append(1, &run(metric, &policy, &[600 + at * 30]));
+        let state = head.metrics.get_mut(metric).unwrap();
+        assert_eq!(state.newest, Timestamp::from_secs(600 + at * 30));
+        if at % 20 == 19 {
+            state.seal(state.window);
+        }
+    }
 }

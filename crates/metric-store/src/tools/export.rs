@@ -143,8 +143,8 @@ impl Exporter<'_> {
                 number
             }
         };
-        let (window, sealed) = (state.window, state.sealed);
-        let (low_water, past) = (state.low_water().to_vec(), state.past.clone());
+        let (window, sealed) = (state.window, state.aside.sealed);
+        let (low_water, past) = (state.low_water().to_vec(), state.aside.past.clone());
         self.put(&metric_row(metric, &State { policy, window, sealed, low_water, past }))?;
         let blocks = blocks(metric, state, moment);
         for (granularity, first_kept) in state.kept() {
@@ -163,7 +163,7 @@ impl Exporter<'_> {
     ) -> Result<(), StoreError> {
         let start = self.selection.start.map_or(Timestamp::MIN, |start| start.floor(granularity));
         let from = start.max(first_kept);
-        let sealed = state.sealed.floor(granularity);
+        let sealed = state.aside.sealed.floor(granularity);
         let until = self.selection.stop.map_or(sealed, |stop| stop.min(sealed));
         let hidden = hidden(state.erased(), granularity);
         let prefix = format!("bucket,{metric},{},", granularity_text(granularity));
@@ -243,7 +243,7 @@ fn blocks<'a>(metric: MetricId, state: &MetricState, moment: &'a Moment) -> Vec<
     let mut blocks = Vec::new();
     for segment in &moment.look.segments {
         match segment.find(metric) {
-            Ok(Some(entry)) if entry.commit > state.born_after => {
+            Ok(Some(entry)) if entry.commit > state.aside.born_after => {
                 blocks.extend(entry.data.map(|block| (segment.as_ref(), block)));
             }
             Ok(_) => {}

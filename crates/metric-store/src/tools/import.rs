@@ -419,7 +419,7 @@ impl Importer {
         let State { window, sealed, low_water, past, .. } = state;
         let lives = (born_after + 1, born_after);
         let mut state = MetricState::stored(policy, raw, window, sealed, low_water, lives);
-        state.past = past;
+        state.aside.past = past;
         let state = self.packer.state(&state).map_err(|error| unpackable("the import", error))?;
         let content = Content { born_after, granularities: packed, state };
         self.target(metric)?.push(metric, &content)?;

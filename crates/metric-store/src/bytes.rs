@@ -21,7 +21,12 @@ pub(crate) fn put_unsigned(buf: &mut Vec<u8>, mut value: u64) {
 
 /// Appends a signed integer; small magnitudes are short.
 pub(crate) fn put_signed(buf: &mut Vec<u8>, value: i64) {
-    put_unsigned(buf, ((value << 1) ^ (value >> 63)).cast_unsigned());
+    put_unsigned(buf, zigzag(value));
+}
+
+/// A signed integer as an unsigned one; small magnitudes are small.
+pub(crate) const fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)).cast_unsigned()
 }
 
 /// Appends a length and the bytes.

@@ -57,6 +57,25 @@ pub(crate) fn list_logs(disk: &dyn Disk) -> Result<Vec<LogKey>, StoreError> {
     Ok(found)
 }
 
+/// What a frame holds, or a part of that, with room for the frame's header in front: alone in its frame it is written
+/// from where it is.
+#[derive(Debug)]
+pub(crate) struct Part(Vec<u8>);
+
+impl Part {
+    /// Of what `put` appends.
+    pub(crate) fn new(put: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let mut bytes = vec![0; FRAME_HEADER];
+        put(&mut bytes);
+        Self(bytes)
+    }
+
+    /// What was put.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.0.get(FRAME_HEADER..).unwrap_or_default()
+    }
+}
+
 /// Writes frames to the newest file.
 pub(crate) struct LogWriter {
     disk: Arc<dyn Disk>,
@@ -67,6 +86,7 @@ pub(crate) struct LogWriter {
     len: u64,
     /// Frames of the file being written.
     frames: u64,
+    /// Where a frame of several parts is put together.
     frame: Vec<u8>,
 }
 
@@ -119,24 +139,38 @@ impl LogWriter {
     pub(crate) fn append<'a>(
         &mut self,
         number: u64,
-        parts: impl IntoIterator<Item = &'a [u8]>,
+        parts: impl IntoIterator<Item = &'a mut Part>,
     ) -> Result<(), StoreError> {
-        self.frame.clear();
-        self.frame.resize(FRAME_HEADER, 0);
-        parts.into_iter().for_each(|part| self.frame.extend_from_slice(part));
-        let Some((header, payload)) = self.frame.split_at_mut_checked(FRAME_HEADER) else { return Ok(()) };
+        let mut parts = parts.into_iter();
+        match (parts.next(), parts.next()) {
+            (Some(alone), None) => self.write(number, &mut alone.0),
+            (first, second) => {
+                let mut frame = std::mem::take(&mut self.frame);
+                frame.clear();
+                frame.resize(FRAME_HEADER, 0);
+                let parts = first.into_iter().chain(second).chain(parts);
+                parts.for_each(|part| frame.extend_from_slice(part.bytes()));
+                let written = self.write(number, &mut frame);
+                if frame.capacity() <= LARGE_FRAME {
+                    self.frame = frame;
+                }
+                written
+            }
+        }
+    }
+
+    /// Writes a frame, its header into the room for it.
+    fn write(&mut self, number: u64, frame: &mut [u8]) -> Result<(), StoreError> {
+        let Some((header, payload)) = frame.split_at_mut_checked(FRAME_HEADER) else { return Ok(()) };
         let len = u32::try_from(payload.len()).map_err(|_| StoreError::TooLarge {
             what: "a commit's bytes",
             size: payload.len() as u64,
             limit: u64::from(u32::MAX),
         })?;
         header.copy_from_slice(&frame_header(len, crc32fast::hash(payload), number, self.key));
-        self.file.append(&self.frame)?;
-        self.len += self.frame.len() as u64;
+        self.file.append(frame)?;
+        self.len += frame.len() as u64;
         self.frames += 1;
-        if self.frame.capacity() > LARGE_FRAME {
-            self.frame = Vec::new();
-        }
         Ok(())
     }
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use nephos_model::{Granularity, MetricId, Timestamp};
 use nephos_timeseries::{AggregationMethod, ArchivePolicy, PolicyItem};
 
-use crate::batch::Batch;
-use crate::bytes::{Malformed, Reader, put_bytes, put_signed, put_unsigned};
+use crate::batch::{Batch, RunRef};
+use crate::bytes::{Malformed, Reader, put_bytes, put_signed, put_unsigned, zigzag};
 
 /// Appends a policy.
 pub(crate) fn put_policy(buf: &mut Vec<u8>, policy: &ArchivePolicy) {
@@ -103,10 +103,16 @@ pub(crate) fn read_policies(reader: &mut Reader<'_>) -> Result<Vec<Arc<ArchivePo
 pub(crate) fn put_batch(buf: &mut Vec<u8>, batch: &Batch) {
     put_unsigned(buf, batch.policies().len() as u64);
     batch.policies().iter().for_each(|policy| put_policy(buf, policy));
-    buf.reserve(batch.run_count() * 20 + batch.len() * 12);
+    buf.reserve(batch.run_count() * 20 + batch.len() * 12 + LONGEST_SHORT);
     let mut base = 0i64;
     put_unsigned(buf, batch.run_count() as u64);
     for run in batch.runs() {
+        if let ([timestamp], [value]) = (run.timestamps, run.values) {
+            let nanos = timestamp.as_nanos();
+            put_short(buf, &run, nanos.wrapping_sub(base), *value);
+            base = nanos;
+            continue;
+        }
         buf.extend_from_slice(run.metric.as_bytes());
         put_unsigned(buf, run.policy_number as u64);
         put_unsigned(buf, run.timestamps.len() as u64);
@@ -121,6 +127,42 @@ pub(crate) fn put_batch(buf: &mut Vec<u8>, batch: &Batch) {
             buf.extend_from_slice(&value.to_le_bytes());
         }
     }
+}
+
+/// Most bytes of a run of one measure: its metric, the number of its policy, that it is one, its time and its value.
+const LONGEST_SHORT: usize = 16 + 10 + 1 + 10 + 8;
+
+/// Appends a run of one measure, so much after the base: what polling sends. All its bytes at once, and then those that
+/// are too many go again: the number of bytes that are copied is always the same.
+fn put_short(buf: &mut Vec<u8>, run: &RunRef<'_>, after: i64, value: f64) {
+    let mut bytes = [0; LONGEST_SHORT];
+    let mut len = 16;
+    bytes[..len].copy_from_slice(run.metric.as_bytes());
+    len = put_digits(&mut bytes, len, run.policy_number as u64);
+    len = put_digits(&mut bytes, len, 1);
+    len = put_digits(&mut bytes, len, zigzag(after));
+    if let Some(slot) = bytes.get_mut(len..len + 8) {
+        slot.copy_from_slice(&value.to_le_bytes());
+    }
+    let end = buf.len() + len + 8;
+    buf.extend_from_slice(&bytes);
+    buf.truncate(end);
+}
+
+/// [`put_unsigned`] into a place; returns the next one.
+fn put_digits(bytes: &mut [u8; LONGEST_SHORT], mut at: usize, mut value: u64) -> usize {
+    let mut put = |byte: u8| {
+        if let Some(slot) = bytes.get_mut(at) {
+            *slot = byte;
+        }
+        at += 1;
+    };
+    while value >= 0x80 {
+        put(value.to_le_bytes()[0] | 0x80);
+        value >>= 7;
+    }
+    put(value.to_le_bytes()[0]);
+    at
 }
 
 /// Reads a block of runs.
@@ -212,6 +254,34 @@ mod tests {
             |(id, policy, measures)| Run { metric: MetricId(uuid::Uuid::from_u128(id)), policy, measures },
         );
         prop::collection::vec(run, 0..6)
+    }
+
+    #[test]
+    fn a_run_of_one_measure_is_written_as_the_runs_of_several_are() {
+        let policies: Vec<Arc<ArchivePolicy>> = (0..200)
+            .map(|number| {
+                let (definition, methods) = (Vec::new(), Vec::new());
+                Arc::new(ArchivePolicy { name: format!("p{number}"), back_window: 0, definition, methods })
+            })
+            .collect();
+        let times = [0, 1, -1, 63, 64, -65, 1_767_225_600_000_000_000, i64::MAX, i64::MIN, i64::MAX, 7];
+        let (mut batch, mut expected, mut base) = (Batch::default(), Vec::new(), 0i64);
+        for (policy, nanos) in policies.iter().zip(times.iter().cycle()) {
+            let metric = MetricId::random();
+            let number = batch.run_count() as u64;
+            batch.push_columns(metric, policy, &[Timestamp::from_nanos(*nanos)], &[0.1]);
+            expected.extend_from_slice(metric.as_bytes());
+            put_unsigned(&mut expected, number);
+            put_unsigned(&mut expected, 1);
+            put_signed(&mut expected, nanos.wrapping_sub(base));
+            expected.extend_from_slice(&0.1f64.to_le_bytes());
+            base = *nanos;
+        }
+        let mut buf = Vec::new();
+        put_batch(&mut buf, &batch);
+        assert!(buf.ends_with(&expected));
+        let read = read_batch(&mut Reader::new(&buf)).unwrap();
+        assert_eq!(read.timestamps(), batch.timestamps());
     }
 
     proptest! {

@@ -221,12 +221,13 @@ impl LocalStore {
         let is_one = targets.len() == 1;
         let mut answers = Vec::with_capacity(targets.len());
         for ((commands, log), change) in targets {
-            let bytes = change.encode();
-            let permits = u32::try_from((bytes.len() / PERMIT_BYTES).clamp(1, WAITING_BYTES / PERMIT_BYTES));
+            let part = change.encode();
+            let size = part.bytes().len();
+            let permits = u32::try_from((size / PERMIT_BYTES).clamp(1, WAITING_BYTES / PERMIT_BYTES));
             let permit = Arc::clone(&self.waiting).acquire_many_owned(permits.unwrap_or(1)).await;
             let permit = permit.map_err(|_| StoreError::Closed)?;
             let (reply, answer) = oneshot::channel();
-            let call = Call { change, bytes, reply, _permit: permit };
+            let call = Call { change, part, reply, _permit: permit };
             // Several shards write at the same time.
             let call = if is_one { commit_here(&log, call) } else { Some(call) };
             if let Some(call) = call {

@@ -45,9 +45,9 @@ impl Subject {
     }
 
     fn change(&mut self, change: &Change) {
-        let (commit, bytes) = (self.shard.head().commit + 1, change.encode());
-        self.log.append(commit, [bytes.as_slice()]).unwrap();
-        apply(&mut self.shard.head_mut(), commit, &bytes).unwrap();
+        let (commit, mut part) = (self.shard.head().commit + 1, change.encode());
+        self.log.append(commit, [&mut part]).unwrap();
+        apply(&mut self.shard.head_mut(), commit, part.bytes()).unwrap();
     }
 
     /// Appends, and makes a segment of it.

@@ -43,11 +43,15 @@ fn frames(path: &Path) -> (Vec<(u64, Vec<u8>)>, Replayed) {
     (seen, found)
 }
 
+fn part(bytes: &[u8]) -> Part {
+    Part::new(|buf| buf.extend_from_slice(bytes))
+}
+
 fn written(folder: &Path, payloads: &[&[u8]]) -> Vec<u64> {
     let mut log = LogWriter::create(disk(folder), Arc::new(Alone), 0, KEY).unwrap();
     let mut ends = vec![log.len()];
     for (number, payload) in payloads.iter().enumerate() {
-        log.append(number as u64, [*payload]).unwrap();
+        log.append(number as u64, [&mut part(payload)]).unwrap();
         ends.push(log.len());
     }
     ends
@@ -61,6 +65,28 @@ fn frames_come_back_in_order() {
     assert_eq!(seen, [(0, b"one".to_vec()), (1, Vec::new()), (2, b"three".to_vec())]);
     assert_eq!((found.torn, found.damage.len()), (0, 0));
     assert!(found.room > 0, "there is room for more");
+}
+
+#[test]
+fn a_frame_of_one_part_is_the_frame_of_its_pieces() {
+    let pieces: [&[u8]; 4] = [b"one call", b"", b"and ", b"another"];
+    let whole = pieces.concat();
+    let content = |parts: &[&[u8]]| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = LogWriter::create(disk(folder.path()), Arc::new(Alone), 0, KEY).unwrap();
+        // What came before leaves nothing behind.
+        for _ in 0..2 {
+            let mut parts: Vec<Part> = parts.iter().map(|bytes| part(bytes)).collect();
+            log.append(7, &mut parts).unwrap();
+        }
+        let mut content = fs::read(log_path(folder.path())).unwrap();
+        content.truncate(usize::try_from(log.len()).unwrap());
+        (content, log.frames())
+    };
+    let alone = content(&[&whole]);
+    assert_eq!(content(&pieces), alone);
+    assert_eq!(content(&[&pieces[..2].concat(), &pieces[2..].concat()]), alone);
+    assert_eq!(content(&[]), content(&[b""]), "a frame of nothing");
 }
 
 #[test]
@@ -126,9 +152,9 @@ fn a_file_of_another_shard_is_damage() {
 fn a_new_file_goes_on_where_the_old_one_ended() {
     let folder = tempfile::tempdir().unwrap();
     let mut log = LogWriter::create(disk(folder.path()), Arc::new(Alone), 0, KEY).unwrap();
-    log.append(1, [b"old".as_slice()]).unwrap();
+    log.append(1, [&mut part(b"old")]).unwrap();
     log.rotate().unwrap();
-    log.append(2, [b"new".as_slice()]).unwrap();
+    log.append(2, [&mut part(b"new")]).unwrap();
     assert_eq!(frames(&log_path(folder.path())).1.room, 0, "no more is written to the old one");
     assert_eq!(list_logs(disk(folder.path()).as_ref()).unwrap(), [KEY, KEY.next()]);
     let mut seen = Vec::new();

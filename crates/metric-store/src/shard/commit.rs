@@ -18,7 +18,7 @@ use crate::contract::{Adoption, AppendReport, Batch, Erase, StoreError};
 use crate::files::io_error;
 use crate::head::Head;
 use crate::instrument;
-use crate::log::LogWriter;
+use crate::log::{LogWriter, Part};
 use crate::maintenance::{Job, Task};
 use crate::options::{RETRY_AFTER, StoreOptions};
 use crate::protocol::Message;
@@ -55,23 +55,24 @@ pub(crate) enum Change {
 
 impl Change {
     /// The bytes of the log: made by the caller, so that the one writer does not have to.
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Part {
         let kind = match self {
             Self::Append(_) => APPEND,
             Self::Delete(_) => DELETE,
             Self::Erase(_) => ERASE,
             Self::Adopt(_) => ADOPT,
         };
-        let mut bytes = vec![kind];
-        let length = begin_bytes(&mut bytes);
-        match self {
-            Self::Append(batch) => put_batch(&mut bytes, batch),
-            Self::Delete(metrics) => put_metrics(&mut bytes, metrics),
-            Self::Erase(erase) => erase.put(&mut bytes),
-            Self::Adopt(adoption) => adoption.put(&mut bytes),
-        }
-        end_bytes(&mut bytes, length);
-        bytes
+        Part::new(|bytes| {
+            bytes.push(kind);
+            let length = begin_bytes(bytes);
+            match self {
+                Self::Append(batch) => put_batch(bytes, batch),
+                Self::Delete(metrics) => put_metrics(bytes, metrics),
+                Self::Erase(erase) => erase.put(bytes),
+                Self::Adopt(adoption) => adoption.put(bytes),
+            }
+            end_bytes(bytes, length);
+        })
     }
 }
 
@@ -102,7 +103,7 @@ impl Change {
 pub(crate) struct Call {
     pub(crate) change: Change,
     /// [Encoded](Change::encode).
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) part: Part,
     pub(crate) reply: oneshot::Sender<Result<AppendReport, StoreError>>,
     /// Memory that the call may take; given back when it is answered.
     pub(crate) _permit: OwnedSemaphorePermit,
@@ -199,12 +200,12 @@ fn run(log: &Mutex<Option<Writer>>, mut queue: mpsc::Receiver<Command>) {
             Command::Commit(call) => {
                 writer.checkpoint_if_due();
                 writer.gather();
-                let mut size = call.bytes.len();
+                let mut size = call.part.bytes().len();
                 let mut group = vec![call];
                 while size < COMMIT_BYTES {
                     match queue.try_recv() {
                         Ok(Command::Commit(call)) => {
-                            size += call.bytes.len();
+                            size += call.part.bytes().len();
                             group.push(call);
                         }
                         Ok(other) => {
@@ -224,7 +225,7 @@ fn run(log: &Mutex<Option<Writer>>, mut queue: mpsc::Receiver<Command>) {
 /// Does a call right here, in its caller's thread, if the disk is quick and nobody else wants it; otherwise gives it back:
 /// it is one for the writer's thread.
 pub(crate) fn commit_here(log: &Mutex<Option<Writer>>, call: Call) -> Option<Call> {
-    if call.bytes.len() > ALONE_BYTES {
+    if call.part.bytes().len() > ALONE_BYTES {
         return Some(call);
     }
     let Ok(mut writer) = log.try_lock() else { return Some(call) };
@@ -262,7 +263,7 @@ impl Writer {
     /// Makes a group of calls durable, applies and answers them.
     fn commit(&mut self, group: Vec<Call>) {
         self.last_group = group.len();
-        let group = match self.refusal() {
+        let mut group = match self.refusal() {
             Some(refusal) => self.refuse(group, &refusal),
             None => group,
         };
@@ -271,7 +272,7 @@ impl Writer {
         }
         let number = self.shard.head().commit + 1;
         let (start, before) = (self.clock.monotonic(), self.log.len());
-        let written = self.log.append(number, group.iter().map(|call| call.bytes.as_slice()));
+        let written = self.log.append(number, group.iter_mut().map(|call| &mut call.part));
         self.last_took = self.clock.monotonic().saturating_sub(start);
         if let Err(error) = written {
             self.shard.note_loss(&error);

@@ -52,7 +52,7 @@ impl Lagging {
     async fn change(&self, change: Change) -> Task<Result<AppendReport, StoreError>> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.unwrap();
         let (reply, answer) = oneshot::channel();
-        let call = Call { bytes: change.encode(), change, reply, _permit: permit };
+        let call = Call { part: change.encode(), change, reply, _permit: permit };
         self.committer.commands.send(Command::Commit(call)).await.unwrap();
         tokio::spawn(async move { answer.await.unwrap() })
     }

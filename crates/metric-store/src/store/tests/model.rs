@@ -293,23 +293,24 @@ impl World {
         for (number, kind, measures) in runs.iter().filter(|(_, _, measures)| !measures.is_empty()) {
             self.now += i64::from(*kind) * 20;
             self.policy = policy(*kind);
-            let mut bytes = Vec::new();
+            let mut parts = Vec::new();
             if *kind == 7 {
                 self.naive.remove(number);
-                bytes = Change::Delete(vec![metric(*number)]).encode();
+                parts.push(Change::Delete(vec![metric(*number)]).encode());
             }
             if *kind == 5 {
                 let (start, stop) = (self.now - 150, self.now - 10);
                 if let Some(naive) = self.naive.get_mut(number) {
                     naive.erase(start, stop);
                 }
-                bytes = Change::Erase(erasure(*number, start, stop)).encode();
+                parts.push(Change::Erase(erasure(*number, start, stop)).encode());
             }
             let (report, run) = self.naively(*number, measures);
-            bytes.extend(Change::Append(Arc::new(vec![run].into())).encode());
+            parts.push(Change::Append(Arc::new(vec![run].into())).encode());
             let mut head = shard.head_mut();
             let commit = head.commit + 1;
-            log.append(commit, [bytes.as_slice()]).unwrap();
+            log.append(commit, &mut parts).unwrap();
+            let bytes: Vec<u8> = parts.iter().flat_map(|part| part.bytes()).copied().collect();
             assert_eq!(apply(&mut head, commit, &bytes), Ok(report));
         }
         checkpoint(&shard, log.key(), options.clock.as_ref()).unwrap();

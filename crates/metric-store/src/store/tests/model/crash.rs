@@ -130,11 +130,11 @@ impl<M: Model> Life<M> {
     /// As the writer of the log does it: durable, then applied, then answered.
     fn change(&mut self, change: &Change) -> Result<(), StoreError> {
         let (shard, log) = self.engine.as_mut().unwrap();
-        let bytes = change.encode();
+        let mut part = change.encode();
         let commit = shard.head().commit + 1;
-        let written = log.append(commit, [bytes.as_slice()]);
+        let written = log.append(commit, [&mut part]);
         match written {
-            Ok(()) => drop(apply(&mut shard.head_mut(), commit, &bytes).unwrap()),
+            Ok(()) => drop(apply(&mut shard.head_mut(), commit, part.bytes()).unwrap()),
             Err(_) => self.candidates.extend_from_within(..),
         }
         let taken = if written.is_ok() { self.candidates.len() } else { self.candidates.len() / 2 };
@@ -264,7 +264,7 @@ impl Model for Unbroken {
     }
 
     fn change(&mut self, change: &Change) {
-        self.0.push(change.encode().into());
+        self.0.push(change.encode().bytes().into());
     }
 
     fn is_shown_by(&self, shard: &Shard, _policy: &Arc<ArchivePolicy>) -> bool {

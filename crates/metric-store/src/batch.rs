@@ -84,25 +84,27 @@ impl Batch {
         self.close(metric, policy, before);
     }
 
-    /// Takes columns of equal length as they are; `runs` tells for each run, in order, its metric, its policy and where
-    /// its measures end. What no run claims is left out.
+    /// Takes columns of equal length as they are; `runs` tells for each run, in order, its metric, the place of its policy
+    /// among `policies`, and where its measures end. What no run claims is left out, as is everything from a run on whose
+    /// policy is not there.
     pub fn from_columns<'a>(
         mut timestamps: Vec<Timestamp>,
         mut values: Vec<f64>,
-        runs: impl Iterator<Item = (MetricId, &'a Arc<ArchivePolicy>, usize)>,
+        policies: impl Iterator<Item = &'a Arc<ArchivePolicy>>,
+        runs: impl Iterator<Item = (MetricId, usize, usize)>,
     ) -> Self {
         let len = timestamps.len().min(values.len());
         // No run is empty.
         let most = runs.size_hint().1.unwrap_or(0).min(len);
         let mut batch = Self { heads: Vec::with_capacity(most), ..Self::default() };
+        let numbers: Vec<u32> = policies.map(|policy| batch.number_of(policy)).collect();
         let mut start = 0;
         for (metric, policy, end) in runs {
             let end = end.min(len);
             if end > start {
-                let policy = batch.number_of(policy);
-                let end = u32::try_from(end).unwrap_or(u32::MAX);
-                batch.heads.push(RunHead { metric, policy, end });
-                start = end as usize;
+                let Some(policy) = numbers.get(policy).copied() else { break };
+                batch.heads.push(RunHead { metric, policy, end: u32::try_from(end).unwrap_or(u32::MAX) });
+                start = end;
             }
         }
         timestamps.truncate(start);
@@ -276,8 +278,10 @@ mod tests {
         let ids: Vec<MetricId> = (0..4).map(|_| MetricId::random()).collect();
         let (a, b) = (policy("a"), policy("b"));
         let times: Vec<Timestamp> = (0..5).map(Timestamp::from_secs).collect();
-        let runs = [(ids[0], &a, 2), (ids[1], &b, 2), (ids[2], &b, 3), (ids[3], &a, 4)];
-        let batch = Batch::from_columns(times, vec![0.0, 1.0, 2.0, 3.0, 4.0], runs.into_iter());
+        let runs = [(ids[0], 0, 2), (ids[1], 1, 2), (ids[2], 2, 3), (ids[3], 0, 4)];
+        let (b_again, values) = (policy("b"), vec![0.0, 1.0, 2.0, 3.0, 4.0]);
+        let policies = [&a, &b, &b_again].into_iter();
+        let batch = Batch::from_columns(times, values, policies, runs.into_iter());
         let mut pushed = Batch::default();
         for (metric, policy, values) in
             [(ids[0], &a, &[0.0, 1.0][..]), (ids[2], &b, &[2.0]), (ids[3], &a, &[3.0])]

@@ -60,9 +60,10 @@ pub async fn by_metric(state: &ApiState, caller: &Caller, batch: ByMetric) -> Re
     measures::demand_posts(caller, &known)?;
     limits::demand_points(state, caller, columns.values.len())?;
     // Nothing is left out here: all are known.
-    let runs =
-        ids.iter().zip(known.each().flatten()).zip(ends).map(|((id, kind), end)| (*id, &kind.policy, end));
-    let batch = Batch::from_columns(columns.timestamps, columns.values, runs);
+    let policies = known.kinds.iter().map(|kind| &kind.policy);
+    let runs = ids.iter().zip(known.metrics.iter().flatten()).zip(ends);
+    let runs = runs.map(|((id, kind), end)| (*id, kind.index(), end));
+    let batch = Batch::from_columns(columns.timestamps, columns.values, policies, runs);
     measures::append(state, batch).await
 }
 

@@ -290,8 +290,9 @@ fn batch(runs: Vec<Run<'_>>, columns: Columns) -> Batch {
         .collect();
     let points: usize = to.iter().map(|(.., points)| points.len()).sum();
     if points == columns.values.len() {
-        let runs = to.iter().map(|(id, policy, points)| (*id, policy, points.end));
-        return Batch::from_columns(columns.timestamps, columns.values, runs);
+        let policies = to.iter().map(|(_, policy, _)| policy);
+        let runs = to.iter().enumerate().map(|(place, (id, _, points))| (*id, place, points.end));
+        return Batch::from_columns(columns.timestamps, columns.values, policies, runs);
     }
     let mut batch = Batch::with_capacity(to.len(), points);
     for (id, policy, points) in to {

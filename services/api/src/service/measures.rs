@@ -84,8 +84,8 @@ pub fn demand_posts(caller: &Caller, known: &KnownMetrics) -> Result<(), Problem
 /// Takes measures of a metric: durable when it returns.
 pub async fn post(state: &ApiState, subject: &Subject, measures: Columns) -> Result<(), Problem> {
     let end = measures.values.len();
-    let run = std::iter::once((subject.id, &subject.kind.policy, end));
-    append(state, Batch::from_columns(measures.timestamps, measures.values, run)).await
+    let (policy, run) = (std::iter::once(&subject.kind.policy), std::iter::once((subject.id, 0, end)));
+    append(state, Batch::from_columns(measures.timestamps, measures.values, policy, run)).await
 }
 
 /// Appends runs and counts what became of them.

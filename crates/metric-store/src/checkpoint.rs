@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use nephos_model::{Clock, MetricId, Timestamp};
 
 use crate::contract::StoreError;
-use crate::head::{Aside, MetricState, Packed};
+use crate::head::{Aside, Head, MetricState, Packed, Place};
 use crate::instrument;
 use crate::log::{LogKey, list_logs};
 use crate::pack::{Packer, unpackable};
@@ -22,8 +22,11 @@ const BATCH: usize = 256;
 /// What of a metric is in the new segment.
 enum Written {
     Deleted { metric: MetricId, commit: u64 },
-    Sealed { metric: MetricId, commit: u64, born_after: u64, sealed: Timestamp, rest: Option<Rest> },
+    Sealed { found: Found, commit: u64, born_after: u64, sealed: Timestamp, rest: Option<Rest> },
 }
+
+/// A metric and where it was when it was found. It may have moved since; one that is deleted is nowhere.
+type Found = (MetricId, Place);
 
 /// The raw measures that a checkpoint leaves of a metric.
 struct Rest {
@@ -46,7 +49,7 @@ enum Copied {
 #[derive(Default)]
 struct Copies {
     states: Vec<MetricState>,
-    metrics: Vec<(MetricId, Copied)>,
+    metrics: Vec<(Found, Copied)>,
 }
 
 /// Writes a segment and forgets the log files before `log_from`.
@@ -87,52 +90,68 @@ pub(crate) fn checkpoint(shard: &Shard, log_from: LogKey, clock: &dyn Clock) -> 
     Ok(())
 }
 
-fn write_segment(shard: &Shard, name: &str, changed: &[MetricId]) -> Result<(u64, Vec<Written>), StoreError> {
+fn write_segment(shard: &Shard, name: &str, changed: &[Found]) -> Result<(u64, Vec<Written>), StoreError> {
     let mut writer = SegmentWriter::create(&shard.disk, shard.number, name)?;
     let mut written = Vec::with_capacity(changed.len());
     let (mut packer, mut copies) = (Packer::default(), Copies::default());
-    for ids in changed.chunks(BATCH) {
+    for some in changed.chunks(BATCH) {
         if shard.is_closing() {
             return Err(StoreError::Closed);
         }
-        copies.take(shard, ids);
+        copies.take(shard, some);
         let Copies { states, metrics } = &mut copies;
-        for (metric, copy) in metrics {
-            written.push(write_one(shard, &mut writer, (*metric, copy), states, &mut packer)?);
+        for (found, copy) in metrics {
+            written.push(write_one(shard, &mut writer, (*found, copy), states, &mut packer)?);
         }
     }
     Ok((writer.finish()?, written))
 }
 
 /// Metrics that segments do not hold as they are, ascending.
-fn changed_metrics(shard: &Shard) -> Vec<MetricId> {
+fn changed_metrics(shard: &Shard) -> Vec<Found> {
     let head = shard.head();
-    let changed =
-        head.metrics.iter().filter(|(_, state)| state.commit > state.aside.stored).map(|(metric, _)| metric);
-    let mut ids: Vec<MetricId> = changed.chain(head.deleted.keys().copied()).collect();
+    let live = (0..).zip(head.metrics.iter());
+    let changed = live.filter(|(_, (_, state))| state.commit > state.aside.stored);
+    let changed = changed.map(|(place, (metric, _))| (metric, place));
+    let deleted = head.deleted.keys().map(|metric| (*metric, Place::MAX));
+    let mut found: Vec<Found> = changed.chain(deleted).collect();
     drop(head);
-    ids.sort_unstable();
-    ids.dedup();
-    ids
+    // As numbers they are in the order of their bytes, and quicker to compare.
+    found.sort_unstable_by_key(|(metric, _)| metric.0.as_u128());
+    found.dedup_by_key(|(metric, _)| *metric);
+    found
+}
+
+/// Where metrics are now, what is asked of them on its way into the processor's cache.
+fn find_again(head: &Head, found: impl Iterator<Item = Option<Found>>) -> Vec<Option<Place>> {
+    let again =
+        |found: Option<Found>| found.and_then(|(metric, place)| head.metrics.place_again(metric, place));
+    let places: Vec<Option<Place>> = found.map(again).collect();
+    head.metrics.touch(&places);
+    places
 }
 
 impl Copies {
     /// Copies these metrics in place of those it has.
-    fn take(&mut self, shard: &Shard, ids: &[MetricId]) {
+    fn take(&mut self, shard: &Shard, some: &[Found]) {
         let head = shard.head();
         self.metrics.clear();
         let mut used = 0;
-        for metric in ids {
-            match (head.metrics.get(*metric), head.deleted.get(metric)) {
-                (Some(state), _) => {
+        let places = find_again(&head, some.iter().copied().map(Some));
+        for ((metric, _), place) in some.iter().zip(places) {
+            let state = place.and_then(|place| Some((place, head.metrics.peek(place)?)));
+            match (state, head.deleted.get(metric)) {
+                (Some((place, state)), _) => {
                     match self.states.get_mut(used) {
                         Some(copy) => copy.copy(state),
                         None => self.states.push(state.clone()),
                     }
-                    self.metrics.push((*metric, Copied::Live(used)));
+                    self.metrics.push(((*metric, place), Copied::Live(used)));
                     used += 1;
                 }
-                (None, Some(commit)) => self.metrics.push((*metric, Copied::Deleted { commit: *commit })),
+                (None, Some(commit)) => {
+                    self.metrics.push(((*metric, Place::MAX), Copied::Deleted { commit: *commit }));
+                }
                 (None, None) => {}
             }
         }
@@ -142,10 +161,11 @@ impl Copies {
 fn write_one(
     shard: &Shard,
     writer: &mut SegmentWriter,
-    (metric, copy): (MetricId, &Copied),
+    (found, copy): (Found, &Copied),
     states: &mut [MetricState],
     packer: &mut Packer,
 ) -> Result<Written, StoreError> {
+    let metric = found.0;
     match copy {
         Copied::Deleted { commit } => {
             writer.push(metric, *commit, None)?;
@@ -160,7 +180,7 @@ fn write_one(
             let rest = packer.rest(state).map(|packed| Rest { packed, newest });
             let Aside { born_after, sealed, .. } = *state.aside;
             let commit = state.commit;
-            Ok(Written::Sealed { metric, commit, born_after, sealed, rest })
+            Ok(Written::Sealed { found, commit, born_after, sealed, rest })
         }
     }
 }
@@ -168,20 +188,26 @@ fn write_one(
 /// The segment counts: the head lets go what it has from it.
 fn settle(shard: &Shard, written: &mut [Written]) {
     let mut head = shard.head_mut();
-    for copy in written {
+    let live = |copy: &Written| match copy {
+        Written::Deleted { .. } => None,
+        Written::Sealed { found, .. } => Some(*found),
+    };
+    let places = find_again(&head, written.iter().map(live));
+    for (copy, place) in written.iter_mut().zip(places) {
         match copy {
             Written::Deleted { metric, commit } => {
                 if head.deleted.get(metric) == Some(commit) {
                     head.deleted.remove(metric);
                 }
             }
-            Written::Sealed { metric, commit, born_after, sealed, rest } => {
+            Written::Sealed { found: (metric, _), commit, born_after, sealed, rest } => {
                 if head.deleted.get(metric).is_some_and(|deleted| deleted <= commit) {
                     head.deleted.remove(metric);
                 }
                 // Not if it was deleted and born again meanwhile.
                 let same_life = |state: &&mut MetricState| state.aside.born_after == *born_after;
-                if let Some(state) = head.metrics.get_mut(*metric).filter(same_life) {
+                let state = place.and_then(|place| head.metrics.at(place));
+                if let Some(state) = state.filter(same_life) {
                     state.aside.stored = *commit;
                     let gone = match rest.take() {
                         Some(Rest { packed, newest }) if packed.changes() == state.changes() => {
@@ -231,13 +257,12 @@ mod tests {
         shard.head_mut().append(1, &run(metric, times.iter().copied()));
         let mut writer = SegmentWriter::create(&shard.disk, 0, "segment-x.nseg").unwrap();
         let mut copies = Copies::default();
-        copies.take(&shard, &[metric]);
+        copies.take(&shard, &changed_metrics(&shard));
         change(&mut shard.head_mut(), metric);
         let mut packer = Packer::default();
         let Copies { states, metrics } = &mut copies;
-        let (metric, copy) = &metrics[0];
-        let mut written = [write_one(&shard, &mut writer, (*metric, copy), states, &mut packer).unwrap()];
-        let metric = *metric;
+        let (found, copy) = &metrics[0];
+        let mut written = [write_one(&shard, &mut writer, (*found, copy), states, &mut packer).unwrap()];
         settle(&shard, &mut written);
         (folder, shard, metric)
     }
@@ -259,11 +284,39 @@ mod tests {
         let (_folder, shard, metric) = overtaken(&[0, 60, 120], |head, metric| {
             head.append(2, &run(metric, [130, 180]));
         });
-        assert_eq!(changed_metrics(&shard), [metric]);
+        assert_eq!(changed_metrics(&shard), [(metric, 0)]);
         let head = shard.head();
         let raw = &head.metrics.get(metric).unwrap().raw;
         let left: Vec<i64> = raw.iter().map(|measure| measure.timestamp.as_secs()).collect();
         assert_eq!(left, [120, 130, 180], "what the segment has is no longer in memory, the rest is");
+    }
+
+    #[test]
+    fn metrics_that_moved_while_they_were_written_are_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Arc::new(LocalDisk::open(folder.path().to_owned()).unwrap());
+        let (shard, _log) = Shard::open(disk, 0).unwrap();
+        let mut metrics: Vec<MetricId> = (0..300).map(|_| MetricId::random()).collect();
+        for metric in &metrics {
+            shard.head_mut().append(1, &run(*metric, [0, 60, 120]));
+        }
+        let changed = changed_metrics(&shard);
+        // The first ones go, the last ones take their places.
+        let gone: Vec<MetricId> = metrics.drain(..20).collect();
+        gone[..10].iter().for_each(|metric| shard.head_mut().delete(2, *metric));
+        let (_, mut written) = write_segment(&shard, "segment-x.nseg", &changed).unwrap();
+        gone[10..].iter().for_each(|metric| shard.head_mut().delete(3, *metric));
+        written.chunks_mut(BATCH).for_each(|some| settle(&shard, some));
+        let left: Vec<MetricId> = changed_metrics(&shard).into_iter().map(|(metric, _)| metric).collect();
+        let mut expected = gone[10..].to_vec();
+        expected.sort_unstable();
+        assert_eq!(left, expected, "deleted after they were copied");
+        let head = shard.head();
+        for metric in &metrics {
+            let state = head.metrics.get(*metric).unwrap();
+            assert_eq!((state.aside.stored, state.aside.sealed.as_secs()), (1, 120));
+        }
+        assert_eq!(head.metrics.len(), metrics.len());
     }
 
     type Change = Box<dyn Fn(&mut crate::head::Head, MetricId)>;

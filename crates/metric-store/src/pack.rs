@@ -26,6 +26,9 @@ const RAW_ROWS: usize = 1 << 16;
 /// Chunks of fewer rows are soon joined with others: the effort to make them small would be lost.
 const WORTH_EFFORT: usize = 1_024;
 
+/// More bytes than a state mostly has besides its raw measures.
+const SMALL_STATE: usize = 192;
+
 /// Raw measures as columns: what aggregation and packing read.
 #[derive(Debug, Default)]
 pub(crate) struct Columns {
@@ -140,7 +143,9 @@ impl Packer {
 
     /// A metric's state as a segment holds it.
     pub(crate) fn state(&mut self, state: &MetricState) -> Result<Vec<u8>, CodecError> {
-        let mut buf = vec![if state.aside.past.is_some() { PAST_VERSION } else { STATE_VERSION }];
+        // Most are about as long as the one before.
+        let mut buf = Vec::with_capacity(self.raw.len() + SMALL_STATE);
+        buf.push(if state.aside.past.is_some() { PAST_VERSION } else { STATE_VERSION });
         put_policy(&mut buf, &state.policy);
         put_signed(&mut buf, state.window.as_nanos());
         put_signed(&mut buf, state.aside.sealed.as_nanos());

@@ -115,7 +115,9 @@ impl MetricState {
     /// [`seal`](Self::seal) of a metric that only got newer measures since a checkpoint copied it: what was left of the
     /// copy stands for all up to the newest that it had.
     pub(crate) fn seal_packed(&mut self, sealed: Timestamp, newest: Timestamp, rest: Box<Packed>) -> usize {
-        let copied = self.raw.partition_point(|measure| measure.timestamp <= newest);
+        // Few came meanwhile: mostly none.
+        let newer = self.raw.iter().rev().take_while(|measure| measure.timestamp > newest).count();
+        let copied = self.raw.len() - newer;
         self.raw.drain(..copied);
         self.aside.packed = Some(rest);
         self.aside.sealed = sealed;

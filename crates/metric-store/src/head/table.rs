@@ -91,6 +91,11 @@ impl MetricTable {
         self.find(metric, self.hash(metric)).map(|(_, place)| place)
     }
 
+    /// The same for one that was at a place before.
+    pub(crate) fn place_again(&self, metric: MetricId, before: Place) -> Option<Place> {
+        if self.has(before, metric) { Some(before) } else { self.place(metric) }
+    }
+
     /// Looks up metrics that are named in this order. Mostly they lie in it, too, since clients name their metrics in the
     /// order in which they did at first.
     pub(crate) fn look_up(&self, metrics: impl Iterator<Item = MetricId>, ahead: &mut Ahead) {
@@ -132,6 +137,11 @@ impl MetricTable {
         self.states.get_mut(place as usize)
     }
 
+    /// The state at a place, to be read.
+    pub(crate) fn peek(&self, place: Place) -> Option<&MetricState> {
+        self.states.get(place as usize)
+    }
+
     /// Brings what an append to these metrics needs into the processor's cache: waiting for all of them at once
     /// takes little longer than waiting for one.
     pub(crate) fn touch(&self, places: &[Option<Place>]) {
@@ -144,7 +154,7 @@ impl MetricTable {
 
     /// A metric's state.
     pub(crate) fn get(&self, metric: MetricId) -> Option<&MetricState> {
-        self.states.get(self.place(metric)? as usize)
+        self.peek(self.place(metric)?)
     }
 
     /// A metric's state.

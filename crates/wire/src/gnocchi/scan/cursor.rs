@@ -43,6 +43,10 @@ impl<'a> Cursor<'a> {
     /// Takes this very byte, after blanks.
     #[inline]
     pub(super) fn take(&mut self, byte: u8) -> Option<()> {
+        // Mostly there is no blank.
+        if self.skip(&[byte]) {
+            return Some(());
+        }
         (self.next()? == byte).then_some(())
     }
 

@@ -64,9 +64,7 @@ impl Items {
     /// A list of measures; how the first one's time is written decides for all.
     #[inline]
     pub(super) fn list(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
-        if !cursor.skip(b"[") {
-            cursor.take(b'[')?;
-        }
+        cursor.take(b'[')?;
         if cursor.peek()? == b']' {
             return cursor.take(b']');
         }
@@ -75,9 +73,6 @@ impl Items {
             let (timestamp, value) = self.item(cursor, &mut kind)?;
             self.columns.timestamps.push(timestamp);
             self.columns.values.push(value);
-            if cursor.skip(b"]") {
-                return Some(());
-            }
             match cursor.next()? {
                 b',' => {}
                 b']' => return Some(()),

@@ -152,9 +152,7 @@ impl Read {
             }
             Expected::FirstId | Expected::Id => {
                 self.ids.push(metric_id(cursor)?);
-                if !cursor.skip(b":") {
-                    cursor.take(b':')?;
-                }
+                cursor.take(b':')?;
                 self.items.list(cursor)?;
                 self.ends.push(self.items.columns.values.len());
                 if cursor.skip(b",") { Expected::Id } else { Expected::Comma }
@@ -186,9 +184,7 @@ impl Read {
 /// A key that is the id of a metric.
 #[inline]
 fn metric_id(cursor: &mut Cursor<'_>) -> Option<Uuid> {
-    if !cursor.skip(b"\"") {
-        cursor.take(b'"')?;
-    }
+    cursor.take(b'"')?;
     // In the usual form its end is known without looking for it.
     if let Some((text, [b'"', rest @ ..])) = cursor.rest().split_first_chunk()
         && let Some(id) = id::usual_uuid(text)

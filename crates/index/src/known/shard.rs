@@ -54,18 +54,26 @@ impl Shard {
         self.stamps.clear();
     }
 
-    /// Puts those of the metrics that are here side by side in the order given, from where the first of them in the old
-    /// order was: metrics that others ask for, and that lie together already, stay so.
-    pub(super) fn arrange<'a>(&mut self, ids: impl Iterator<Item = &'a MetricId> + Clone) {
-        let places = ids.clone().filter_map(|id| self.kinds.get_index_of(id));
-        let Some(mut to) = places.min() else { return };
-        for id in ids {
-            // What is before `to` has been put there: an id that stands twice.
-            let Some(at) = self.kinds.get_index_of(id).filter(|at| *at >= to) else { continue };
-            self.kinds.swap_indices(at, to);
-            self.stamps.swap(at, to);
-            to += 1;
+    /// Puts those of the metrics that are here side by side, in the order given and behind all others. These keep their
+    /// order: what somebody else asks for, and lies together already, stays so.
+    pub(super) fn arrange<'a>(&mut self, ids: impl Iterator<Item = &'a MetricId>) {
+        let mut is_asked = vec![false; self.kinds.len()];
+        let mut asked = Vec::new();
+        for at in ids.filter_map(|id| self.kinds.get_index_of(id)) {
+            if !std::mem::replace(&mut is_asked[at], true) {
+                asked.push(at);
+            }
         }
+        let others = (0..self.kinds.len()).filter(|at| !is_asked[*at]);
+        let mut kinds = IndexMap::with_capacity_and_hasher(self.kinds.len(), self.kinds.hasher().clone());
+        let mut stamps = Vec::with_capacity(self.stamps.len());
+        for at in others.chain(asked) {
+            if let (Some((id, kind)), Some(stamp)) = (self.kinds.get_index(at), self.stamps.get(at)) {
+                kinds.insert(*id, Arc::clone(kind));
+                stamps.push(*stamp);
+            }
+        }
+        (self.kinds, self.stamps) = (kinds, stamps);
     }
 
     /// For a look-up of many that goes on where another one has ended.

@@ -43,7 +43,7 @@ impl Noise {
 type Meter = (&'static str, fn(&mut Noise, usize) -> Vec<f64>);
 
 /// What instances of a cloud report each minute.
-const METERS: [Meter; 9] = [
+const METERS: [Meter; 11] = [
     ("constant", |noise, rows| vec![(noise.even() * 8.0).ceil() * 2048.0; rows]),
     ("cpu ns", |noise, rows| {
         counter(rows, load(noise, rows), |noise, load| load * 2.4e11 * (1.0 + 0.02 * noise.normal()))
@@ -83,6 +83,16 @@ const METERS: [Meter; 9] = [
     }),
     ("drops", |noise, rows| {
         counter(rows, load(noise, rows), |noise, _| f64::from(u8::from(noise.even() < 0.002)))
+    }),
+    // One of five levels, and a little beside it.
+    ("levels", |noise, rows| {
+        let levels: Vec<f64> = (0..5).map(|_| (noise.even() * 1e7).floor()).collect();
+        let at = |noise: &mut Noise| levels[(noise.even() * 5.0) as usize] + (noise.even() * 9.0).floor();
+        (0..rows).map(|_| at(noise)).collect()
+    }),
+    // Degrees in steps of an eighth of a degree Fahrenheit, as Celsius.
+    ("steps", |noise, rows| {
+        (0..rows).map(|_| ((40.0 + (noise.normal() * 12.0).floor()) / 8.0 - 32.0) / 1.8).collect()
     }),
 ];
 
@@ -175,7 +185,7 @@ fn print_row(name: &str, figures: &[f64; 8]) {
 }
 
 fn main() {
-    for rows in [60, 240, 480, 1440] {
+    for rows in [60, 240, 480, 1440, 4096] {
         println!(
             "\n{rows} rows    bytes: quick      small      pco 4 | ns: enc quick  small  dec quick  small  enc pco 4"
         );

@@ -102,6 +102,9 @@ pub(super) struct Plan {
     /// Classes that occur, ascending, and how often.
     counts: Vec<(u32, u32)>,
     pub(super) size: usize,
+    /// Whether halving the classes pays even where they are finest, or no division fits: values crowd at places that
+    /// none into steps knows of.
+    pub(super) is_too_coarse: bool,
 }
 
 /// The best division of values, `None` if classes do not suit them. `floats` says that they are bits of floats.
@@ -127,6 +130,8 @@ fn plan_log(values: &[i64], effort: Effort) -> Option<Plan> {
     let mut best: Option<Plan> = None;
     for steps in (0..steps).rev() {
         let coarser = coarser(&finer, Division::Log { steps, signed }, values.len());
+        finer.is_too_coarse |=
+            best.is_none() && coarser.as_ref().is_some_and(|coarser| pays(&finer, coarser));
         if finer.size < best.as_ref().map_or(usize::MAX, |best| best.size) {
             best = Some(finer);
         }
@@ -136,6 +141,11 @@ fn plan_log(values: &[i64], effort: Effort) -> Option<Plan> {
         }
     }
     best.into_iter().chain([finer]).min_by_key(|plan| plan.size)
+}
+
+/// Whether a division takes less than one twice as coarse by more than chance.
+fn pays(finer: &Plan, coarser: &Plan) -> bool {
+    finer.size < coarser.size - coarser.size / 64
 }
 
 /// The same values in a coarser division.
@@ -166,6 +176,11 @@ fn plan_linear(values: &[i64]) -> Option<Plan> {
     let mut best: Option<Plan> = None;
     for shift in FLOAT_SHIFT..FLOAT_SHIFT + FLOAT_SHIFTS {
         let plan = plan_of(Division::Linear { shift }, counts.clone(), values.len());
+        if let (Some(finest), Some(plan)) = (&mut best, &plan)
+            && shift == FLOAT_SHIFT + 1
+        {
+            finest.is_too_coarse = pays(finest, plan);
+        }
         best = best.into_iter().chain(plan).min_by_key(|plan| plan.size);
         counts.dedup_by(|(class, count), (before, sum)| {
             let same = *class >> 1 == *before >> 1;
@@ -188,13 +203,13 @@ fn plan_of(division: Division, counts: Vec<(u32, u32)>, values: usize) -> Option
         entropy -= *count as f32 * log2(*count);
     }
     if !(2..=MAX_CLASSES).contains(&counts.len()) {
-        return Some(Plan { division, counts, size: usize::MAX });
+        return Some(Plan { division, counts, size: usize::MAX, is_too_coarse: true });
     }
     let log = log_for(values, counts.len());
     let table = 14 + counts.len() * (WEIGHT_BITS as usize + 2) + lanes(values) * log as usize;
     // Rounded weights, and states that are not quite random.
     let size = (table + plain as usize + (entropy * 1.01) as usize).div_ceil(8);
-    Some(Plan { division, counts, size })
+    Some(Plan { division, counts, size, is_too_coarse: false })
 }
 
 /// Within a hundredth, which is all that a comparison needs.

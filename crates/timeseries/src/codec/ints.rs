@@ -20,7 +20,7 @@ const NAMES: [&str; 5] = ["packed", "classes", "pco", "pco", "classes in parts"]
 
 /// Fewer values, and fewer bytes of what is left of them, are not worth the time of `pco`: its tables are larger than
 /// ours.
-const PCO_MIN_VALUES: usize = 512;
+const PCO_MIN_VALUES: usize = 256;
 const PCO_MIN_BYTES: usize = 128;
 
 /// Fewer values are read in about the time that it takes to make a table for them.
@@ -55,9 +55,11 @@ pub(super) fn encode(
     } else {
         classes::plan(residuals, kind == Kind::Floats, effort)
     };
+    // The bins of `pco` lie where the values do. Around values that thin out evenly from zero they have nothing to win.
+    let is_uneven = plan.as_ref().is_none_or(|plan| plan.is_too_coarse);
     let plan = plan.filter(|plan| plan.size < worth);
     let cheap = plan.as_ref().map_or(framed, |plan| plan.size);
-    if effort == Effort::Small && residuals.len() >= PCO_MIN_VALUES && cheap >= PCO_MIN_BYTES {
+    if effort == Effort::Small && is_uneven && residuals.len() >= PCO_MIN_VALUES && cheap >= PCO_MIN_BYTES {
         let limit = cheap - cheap * 3 / 100;
         if let Some((coding, bytes)) = pco(residuals).filter(|(_, bytes)| bytes.len() < limit) {
             trend.write(coding, out);
@@ -242,6 +244,35 @@ mod tests {
                     let read = decode(&out, values.len(), start..end, &mut scratch).unwrap();
                     assert_eq!(read, &values[start..end], "{start}..{end}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn bins_that_lie_where_values_crowd_are_tried_where_they_can_win() {
+        let random = |i: i64| {
+            let bits = (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_u64.cast_signed());
+            (bits ^ bits >> 31).wrapping_mul(0x2545_f491_4f6c_dd1d) >> 40 & 0xffff
+        };
+        let levels = [17_000_i64, 4_205_611, 9_999_983, 310_007, 5_678_123];
+        let crowded = |i| levels[(random(i) % 5) as usize] + random(i + 7_777) % 9;
+        let normal = |i| (0..12).map(|part| random(i * 12 + part)).sum::<i64>() / 64;
+        let skewed = |i| (1 << (random(i) % 12)) * random(i + 5_555);
+        type At<'a> = &'a dyn Fn(i64) -> i64;
+        let shapes: [(&str, bool, At<'_>); 4] = [
+            ("crowded", true, &crowded),
+            ("normal", false, &normal),
+            ("skewed", false, &skewed),
+            ("even", false, &|i| random(i)),
+        ];
+        for (shape, wins, at) in shapes {
+            for count in [600, 1_440, 4_096] {
+                let values: Vec<i64> = (0..count).map(at).collect();
+                let (mut out, mut scratch) = (Vec::new(), Scratch::default());
+                encode(&values, Kind::Values, Effort::Small, &mut scratch, &mut out).unwrap();
+                assert_eq!(coding(out[0]) == "pco", wins, "{shape} {count}: {}", coding(out[0]));
+                let (_, tried) = pco(&scratch.residuals).unwrap();
+                assert!(out.len() <= tried.len() + tried.len() / 25 + 16, "{shape} {count}");
             }
         }
     }

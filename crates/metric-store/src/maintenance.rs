@@ -17,7 +17,7 @@ use crate::files::io_error;
 use crate::janitor::Janitor;
 use crate::log::LogKey;
 use crate::options::StoreOptions;
-use crate::shard::Shard;
+use crate::shard::{Extent, Shard};
 
 const QUEUE: usize = 4_096;
 
@@ -28,7 +28,7 @@ pub(crate) struct Job {
     /// Log files before this one are no longer needed when the segment counts.
     pub(crate) log_from: LogKey,
     /// Where they end, in bytes of all that was logged.
-    pub(crate) covered: u64,
+    pub(crate) covered: Extent,
     /// Merge all segments into one.
     pub(crate) full: bool,
     pub(crate) reply: Option<oneshot::Sender<Result<(), StoreError>>>,

@@ -42,7 +42,8 @@ pub struct StoreOptions {
     pub own: Option<Vec<u32>>,
     /// Bounds of one call.
     pub limits: Limits,
-    /// A shard whose log holds so many bytes more than segments is written to a segment.
+    /// A shard whose log holds so many bytes more than segments is written to a segment, and so is one with a measure for
+    /// each 24 of them.
     pub checkpoint_bytes: u64,
 }
 

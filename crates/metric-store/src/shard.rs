@@ -48,6 +48,8 @@ pub(crate) struct Shard {
     pub(crate) logged: AtomicU64,
     /// How many of them segments hold by now.
     sealed: AtomicU64,
+    /// How many of the measures accepted since it was opened segments hold by now.
+    sealed_measures: AtomicU64,
     /// Bytes of log that make the next checkpoint worth while, as the last one left it.
     pub(crate) checkpoint_bytes: AtomicU64,
     /// Whether a checkpoint is asked for and not done yet.
@@ -61,6 +63,15 @@ pub(crate) struct Shard {
     lost: AtomicBool,
     pub(crate) accepted: AtomicU64,
     pub(crate) late: AtomicU64,
+}
+
+/// How much was appended up to some moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    /// Of the log, as [`Shard::logged`] counts them.
+    bytes: u64,
+    /// Accepted since the shard was opened.
+    measures: u64,
 }
 
 impl Shard {
@@ -83,6 +94,7 @@ impl Shard {
             damage,
             logged: AtomicU64::new(unsealed),
             sealed: AtomicU64::new(0),
+            sealed_measures: AtomicU64::new(0),
             checkpoint_bytes: AtomicU64::new(checkpoint_bytes),
             checkpointing: AtomicBool::new(false),
             checkpoint_failed: AtomicBool::new(false),
@@ -147,11 +159,24 @@ impl Shard {
         logged.saturating_sub(self.sealed.load(Ordering::Relaxed))
     }
 
-    /// A checkpoint ended that covers the log up to some byte.
-    pub(crate) fn end_checkpoint(&self, covered: u64, failed: bool) {
+    /// Measures accepted since it was opened that no segment holds yet.
+    pub(crate) fn unsealed_measures(&self) -> u64 {
+        let accepted = self.accepted.load(Ordering::Relaxed);
+        accepted.saturating_sub(self.sealed_measures.load(Ordering::Relaxed))
+    }
+
+    /// What there is by now.
+    pub(crate) fn extent(&self) -> Extent {
+        let [bytes, measures] = [&self.logged, &self.accepted].map(|counter| counter.load(Ordering::Relaxed));
+        Extent { bytes, measures }
+    }
+
+    /// A checkpoint ended that covers so much.
+    pub(crate) fn end_checkpoint(&self, covered: Extent, failed: bool) {
         let _waiting = self.checkpoint_done.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !failed {
-            self.sealed.fetch_max(covered, Ordering::Relaxed);
+            self.sealed.fetch_max(covered.bytes, Ordering::Relaxed);
+            self.sealed_measures.fetch_max(covered.measures, Ordering::Relaxed);
         }
         self.checkpoint_failed.store(failed, Ordering::Relaxed);
         self.checkpointing.store(false, Ordering::Release);

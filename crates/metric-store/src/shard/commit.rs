@@ -37,6 +37,9 @@ const QUEUE: usize = 1_024;
 const LOG_FILE_BYTES: u64 = 64 << 20;
 /// After a checkpoint that failed.
 const RETRY_CHECKPOINT: Duration = Duration::from_secs(5);
+/// A measure that comes alone takes a little more in the log. Many of a metric take less than half of it there, but as
+/// much memory: checkpoints come as often.
+const BYTES_OF_MEASURE: u64 = 24;
 /// Appends wait when the log is so many checkpoints long.
 const MOST_BEHIND: u64 = 8;
 /// The same for checkpoints that are longer than was set, since there are many metrics.
@@ -383,9 +386,11 @@ impl Writer {
         })
     }
 
-    /// Whether the log is so long that segments should hold it.
+    /// Whether the log is so long, or so much in memory, that segments should hold it.
     fn is_log_long(&self) -> bool {
-        self.shard.unsealed() >= self.checkpoint_bytes()
+        let enough = self.checkpoint_bytes();
+        self.shard.unsealed() >= enough
+            || self.shard.unsealed_measures() >= enough / BYTES_OF_MEASURE
             || self.log.frames() >= self.shard.disk.most_appends()
     }
 
@@ -411,7 +416,7 @@ impl Writer {
             return;
         }
         self.shard.checkpointing.store(true, Ordering::Release);
-        let covered = self.shard.logged.load(Ordering::Relaxed);
+        let covered = self.shard.extent();
         let job = Job { shard: Arc::clone(&self.shard), log_from: self.log.key(), covered, full, reply };
         // A queue that is full, or gone, means that this can wait: the log keeps everything.
         if self.jobs.try_send(Task::Job(job)).is_err() {

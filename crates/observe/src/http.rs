@@ -24,7 +24,7 @@ use tokio_rustls::rustls::ServerConfig;
 use crate::health::Health;
 use crate::meters::Metrics;
 use crate::shutdown::Shutdown;
-pub use serving::Answers;
+pub use serving::{Answers, IDLE};
 use tls::TlsConnections;
 
 #[derive(Clone)]

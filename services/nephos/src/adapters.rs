@@ -195,7 +195,9 @@ pub(crate) async fn local_store(
 
 /// The metric store as its owner serves it.
 pub(crate) fn remote_store(settings: &Settings, db: &Db) -> anyhow::Result<Arc<dyn MetricStore>> {
-    let mut client = reqwest::Client::builder().connect_timeout(Duration::from_secs(3));
+    let client = reqwest::Client::builder().connect_timeout(Duration::from_secs(3));
+    // Before the owner lets go of an idle connection.
+    let mut client = client.pool_idle_timeout(nephos_observe::http::IDLE / 2);
     if let Some(path) = &settings.store.client_tls.ca_bundle {
         let pem = std::fs::read(path).with_context(|| format!("read {}", path.display()))?;
         for certificate in reqwest::Certificate::from_pem_bundle(&pem).context("store ca_bundle")? {

@@ -14,7 +14,7 @@ use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -30,6 +30,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Bodies are read in pieces of at most so many bytes, which stay in the processor's cache until somebody has looked at
 /// them. Headers may be as long.
 const PIECE: usize = 128 << 10;
+
+/// How long a connection may take from an answer, or from its beginning, to the end of the next request's headers. Who
+/// sends nothing, or a byte now and then, doesn't keep a connection for ever.
+pub const IDLE: Duration = Duration::from_secs(75);
 
 /// What requests are put to.
 pub trait Answers: Clone + Send + Sync + 'static {
@@ -120,8 +124,9 @@ async fn connection(
         request.extensions_mut().insert(ConnectInfo(Peer(peer)));
         Ok::<_, std::convert::Infallible>(app.answer(request).await)
     });
-    let mut served =
-        pin!(http1::Builder::new().max_buf_size(PIECE).serve_connection(TokioIo::new(stream), answer));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(PIECE);
+    let mut served = pin!(http.serve_connection(TokioIo::new(stream), answer));
     let ended = tokio::select! {
         biased;
         ended = served.as_mut() => ended,
@@ -132,5 +137,58 @@ async fn connection(
     };
     if let Err(error) = ended {
         tracing::trace!(%peer, %error, "a connection broke");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+
+    /// The client's end of a connection that is served.
+    fn connected() -> DuplexStream {
+        let (client, server) = tokio::io::duplex(64 << 10);
+        tokio::spawn(async move {
+            let app = Router::new().route("/", get(|| async { sleep(IDLE * 2).await }));
+            connection(server, ([127, 0, 0, 1], 1).into(), &app, &Shutdown::default()).await;
+        });
+        client
+    }
+
+    async fn is_closed(client: &mut DuplexStream) -> bool {
+        tokio::time::timeout(IDLE / 10, client.read(&mut [0]))
+            .await
+            .is_ok_and(|read| read.is_ok_and(|n| n == 0))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_never_ends_its_headers_is_closed() {
+        for part in [&b""[..], b"GET / HT", b"GET / HTTP/1.1\r\nhost: x\r\nslow: "] {
+            let (mut client, start) = (connected(), Instant::now());
+            client.write_all(part).await.unwrap();
+            while !is_closed(&mut client).await {
+                // One more byte now and then does not count as progress.
+                let _closed = client.write_all(part.get(..1).unwrap_or_default()).await;
+                assert!(start.elapsed() < IDLE * 2, "{part:?}");
+            }
+            assert!(start.elapsed() >= IDLE, "{part:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_answer_is_not_idleness_and_the_connection_serves_again() {
+        let mut client = connected();
+        for _ in 0..3 {
+            client.write_all(REQUEST).await.unwrap();
+            let mut answer = vec![0; 1_024];
+            let read = client.read(&mut answer).await.unwrap();
+            assert!(answer.get(..read).unwrap().starts_with(b"HTTP/1.1 200"), "{answer:?}");
+            sleep(IDLE / 2).await;
+        }
     }
 }

@@ -47,15 +47,19 @@ impl Drop for Remote {
     }
 }
 
-fn remote(url: &str, nobody: u32, token: &str) -> Arc<RemoteStore> {
+fn client() -> reqwest::Client {
     // Another test of this process may have been first.
     let _installed = rustls::crypto::ring::default_provider().install_default().is_ok();
+    reqwest::Client::new()
+}
+
+fn remote(url: &str, nobody: u32, token: &str) -> Arc<RemoteStore> {
     let owners = Arc::new(Lookup { url: url.to_owned(), nobody: AtomicU32::new(nobody) });
     let options = RemoteOptions {
         patience: Duration::from_secs(2),
         ..RemoteOptions::new(SecretString::from(token.to_owned()), 3)
     };
-    Arc::new(RemoteStore::new(reqwest::Client::new(), owners, options))
+    Arc::new(RemoteStore::new(client(), owners, options))
 }
 
 async fn serve(store: Arc<dyn MetricStore>, address: &str, limits: Limits) -> (String, JoinHandle<()>) {
@@ -172,7 +176,7 @@ async fn bodies_beyond_the_limit_and_nonsense_are_refused() {
     let store = remote(&url, 0, TOKEN);
     let refused = store.append_runs(vec![run(MetricId::random(), (0..1_000).map(|at| (at, 0.5)))]).await;
     assert!(matches!(refused, Err(StoreError::TooLarge { .. })), "{refused:?}");
-    let client = reqwest::Client::new();
+    let client = client();
     let nonsense = client.post(format!("{url}/internal/v2/query")).bearer_auth(TOKEN).body("nonsense");
     assert_eq!(nonsense.send().await.unwrap().status(), 400);
     server.abort();
@@ -202,9 +206,8 @@ async fn a_call_leaves_an_owner_that_does_not_answer_once_there_is_another() {
     let stuck = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let owners =
         Handover { looks: AtomicU32::new(0), stuck: format!("http://{}", stuck.local_addr().unwrap()), next };
-    drop(remote("http://127.0.0.1:1", 0, TOKEN));
     let options = RemoteOptions::new(SecretString::from(TOKEN.to_owned()), 3);
-    let store = RemoteStore::new(reqwest::Client::new(), Arc::new(owners), options);
+    let store = RemoteStore::new(client(), Arc::new(owners), options);
     let report = store.append_runs(vec![run(MetricId::random(), [(0, 1.0)])]).await.unwrap();
     assert_eq!(report.accepted, 1);
     server.abort();

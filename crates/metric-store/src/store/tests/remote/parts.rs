@@ -48,9 +48,7 @@ async fn begin(listener: &TcpListener, sent: &[u8]) -> TcpStream {
 }
 
 fn store_of(owners: impl OwnerLookup + 'static, options: RemoteOptions) -> RemoteStore {
-    // Another test of this process may have been first.
-    let _installed = rustls::crypto::ring::default_provider().install_default().is_ok();
-    RemoteStore::new(reqwest::Client::new(), Arc::new(owners), options)
+    RemoteStore::new(client(), Arc::new(owners), options)
 }
 
 fn options_with(patience: Duration) -> RemoteOptions {

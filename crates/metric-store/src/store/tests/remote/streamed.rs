@@ -131,7 +131,7 @@ async fn an_answer_larger_than_allowed_is_refused_at_once() {
     let owners = Arc::new(Lookup { url, nobody: AtomicU32::new(0) });
     let limits = Limits { body: 1 << 20, ..Limits::default() };
     let options = RemoteOptions { limits, ..RemoteOptions::new(SecretString::from(TOKEN.to_owned()), 3) };
-    let store = RemoteStore::new(reqwest::Client::new(), owners, options);
+    let store = RemoteStore::new(client(), owners, options);
     assert_eq!(store.query(requests(100)).await.unwrap().len(), 100);
     let refused = store.query(requests(10_000)).await;
     assert!(
@@ -225,7 +225,7 @@ async fn an_owner_that_dies_in_the_middle_gives_no_short_answer() {
         let patience = Duration::from_millis(300);
         let options =
             RemoteOptions { patience, ..RemoteOptions::new(SecretString::from(TOKEN.to_owned()), 3) };
-        let store = RemoteStore::new(reqwest::Client::new(), owners, options);
+        let store = RemoteStore::new(client(), owners, options);
         let refused = store.query(requests(20)).await;
         assert!(matches!(refused, Err(StoreError::NoOwner { .. })), "cut at {cut}: {refused:?}");
         dying.abort();

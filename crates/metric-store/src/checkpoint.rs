@@ -63,7 +63,8 @@ pub(crate) fn checkpoint(shard: &Shard, log_from: LogKey, clock: &dyn Clock) -> 
     if !changed.is_empty() {
         let name = live.next_segment();
         let (size, mut written) = write_segment(shard, &name, &changed)?;
-        let segment = Arc::new(Segment::open(Arc::clone(&shard.disk), shard.number, &name, &shard.damage)?);
+        let (disk, others) = (Arc::clone(&shard.disk), shard.segments());
+        let segment = Arc::new(Segment::open(disk, shard.number, &name, &others, &shard.damage)?);
         let mut next = live.now().clone();
         next.segments.push(name);
         next.set_log_from(log_from);

@@ -115,7 +115,7 @@ fn merge(
     }
     let size = writer.finish()?;
     instrument::segment_written("compaction", size, clock.monotonic().saturating_sub(start));
-    let merged = Segment::open(Arc::clone(&shard.disk), shard.number, &name, &shard.damage)?;
+    let merged = Segment::open(Arc::clone(&shard.disk), shard.number, &name, segments, &shard.damage)?;
     replace(shard, &mut live, segments, range, Some(Arc::new(merged)))?;
     if all {
         shard.head_mut().left_behind(&erased);

@@ -113,11 +113,12 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    /// Opens a segment and reads its index. Damaged pages of it are told, and their metrics out of reach.
+    /// Opens a segment beside others and reads its index. Damaged pages of it are told, and their metrics out of reach.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         shard: u32,
         name: &str,
+        others: &[Arc<Self>],
         damage: &DamageLog,
     ) -> Result<Self, StoreError> {
         let blob = disk.open(name)?;
@@ -133,7 +134,8 @@ impl Segment {
         let end = size - FOOTER as u64;
         let len = end.checked_sub(offset).and_then(|len| usize::try_from(len).ok());
         let len = len.ok_or_else(|| damaged("its index is beyond its end".to_owned()))?;
-        let (index, broken) = Index::read(&blob.read(offset, len)?, counts, offset);
+        let (mut index, broken) = Index::read(&blob.read(offset, len)?, counts, offset);
+        others.iter().rev().find(|other| index.share(&other.index));
         for reason in &broken {
             drop(damage.report(&disk.describe(name), reason.clone()));
         }
@@ -158,7 +160,7 @@ impl Segment {
     }
 
     /// Number of metrics it speaks of.
-    pub(crate) const fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.index.len()
     }
 
@@ -294,7 +296,7 @@ impl Window {
             return Ok(bytes);
         }
         let most = usize::try_from(blob.len().saturating_sub(offset)).unwrap_or(usize::MAX);
-        self.bytes = blob.read(offset, len.max(READ_AHEAD).min(most.max(len)))?;
+        blob.read_into(offset, len.max(READ_AHEAD).min(most.max(len)), &mut self.bytes)?;
         self.start = offset;
         Ok(inside(self).unwrap_or_default())
     }

@@ -61,6 +61,8 @@ pub(crate) struct Shard {
     pub(crate) closing: AtomicBool,
     /// Another process took the shard over.
     lost: AtomicBool,
+    /// Measures that the log held when the shard was opened.
+    replayed: u64,
     pub(crate) accepted: AtomicU64,
     pub(crate) late: AtomicU64,
 }
@@ -70,9 +72,13 @@ pub(crate) struct Shard {
 pub(crate) struct Extent {
     /// Of the log, as [`Shard::logged`] counts them.
     bytes: u64,
-    /// Accepted since the shard was opened.
+    /// Replayed, and accepted since.
     measures: u64,
 }
+
+/// A measure that comes alone takes a little more in the log. Many of a metric take less than half of it there, but as
+/// much memory.
+pub(crate) const BYTES_OF_MEASURE: u64 = 24;
 
 impl Shard {
     /// Takes a shard over, whoever has it: reads its segments' states and replays its log.
@@ -83,6 +89,7 @@ impl Shard {
             disk.remove(&key.name())?;
         }
         let Loaded { head, checkpoint_bytes, unsealed, .. } = loaded;
+        let Extent { bytes, measures } = unsealed;
         let key = LogKey { epoch: live.now().epoch, seq: 1 };
         let log = LogWriter::create(Arc::clone(&disk), live.succession(), number, key)?;
         let shard = Self {
@@ -92,7 +99,7 @@ impl Shard {
             segments: RwLock::new(Arc::new(segments)),
             live: Mutex::new(live),
             damage,
-            logged: AtomicU64::new(unsealed),
+            logged: AtomicU64::new(bytes),
             sealed: AtomicU64::new(0),
             sealed_measures: AtomicU64::new(0),
             checkpoint_bytes: AtomicU64::new(checkpoint_bytes),
@@ -101,6 +108,7 @@ impl Shard {
             checkpoint_done: (Mutex::new(()), Condvar::new()),
             closing: AtomicBool::new(false),
             lost: AtomicBool::new(false),
+            replayed: measures,
             accepted: AtomicU64::new(0),
             late: AtomicU64::new(0),
         };
@@ -159,16 +167,20 @@ impl Shard {
         logged.saturating_sub(self.sealed.load(Ordering::Relaxed))
     }
 
-    /// Measures accepted since it was opened that no segment holds yet.
+    /// Measures that no segment holds yet.
     pub(crate) fn unsealed_measures(&self) -> u64 {
-        let accepted = self.accepted.load(Ordering::Relaxed);
-        accepted.saturating_sub(self.sealed_measures.load(Ordering::Relaxed))
+        self.extent().measures.saturating_sub(self.sealed_measures.load(Ordering::Relaxed))
+    }
+
+    /// What no segment holds yet: bytes of log, or of memory where the measures take more.
+    pub(crate) fn pending(&self) -> u64 {
+        self.unsealed().max(self.unsealed_measures() * BYTES_OF_MEASURE)
     }
 
     /// What there is by now.
     pub(crate) fn extent(&self) -> Extent {
-        let [bytes, measures] = [&self.logged, &self.accepted].map(|counter| counter.load(Ordering::Relaxed));
-        Extent { bytes, measures }
+        let [bytes, accepted] = [&self.logged, &self.accepted].map(|counter| counter.load(Ordering::Relaxed));
+        Extent { bytes, measures: self.replayed + accepted }
     }
 
     /// A checkpoint ended that covers so much.
@@ -183,17 +195,16 @@ impl Shard {
         self.checkpoint_done.1.notify_all();
     }
 
-    /// Waits while the log has `most` bytes or more that no segment holds, and a checkpoint is under way. Returns
-    /// how many it has then.
+    /// Waits while `most` bytes or more are [pending](Self::pending), and a checkpoint is under way. Returns how many
+    /// are then.
     pub(crate) fn wait_for_checkpoint(&self, most: u64, patience: Duration) -> u64 {
-        let unsealed = || self.unsealed();
-        if unsealed() >= most {
+        if self.pending() >= most {
             let (lock, done) = &self.checkpoint_done;
             let waiting = lock.lock().unwrap_or_else(PoisonError::into_inner);
-            let hopeful = |(): &mut ()| unsealed() >= most && self.checkpointing.load(Ordering::Acquire);
+            let hopeful = |(): &mut ()| self.pending() >= most && self.checkpointing.load(Ordering::Acquire);
             drop(done.wait_timeout_while(waiting, patience, hopeful).unwrap_or_else(PoisonError::into_inner));
         }
-        unsealed()
+        self.pending()
     }
 
     /// Shows the shard's gauges.
@@ -241,8 +252,8 @@ pub(crate) struct Loaded {
     pub(crate) head: Head,
     /// [`Head::checkpoint_bytes`] of what segments hold.
     checkpoint_bytes: u64,
-    /// Bytes of log that no segment holds.
-    unsealed: u64,
+    /// What the log holds and no segment does.
+    unsealed: Extent,
     /// Log files of ended owners that hold nothing.
     empty: Vec<LogKey>,
 }
@@ -274,7 +285,7 @@ fn open_segments(
 ) -> Result<Vec<Arc<Segment>>, StoreError> {
     let mut segments = Vec::with_capacity(manifest.segments.len());
     for name in &manifest.segments {
-        match Segment::open(Arc::clone(disk), shard, name, damage) {
+        match Segment::open(Arc::clone(disk), shard, name, &segments, damage) {
             Ok(segment) => segments.push(Arc::new(segment)),
             Err(StoreError::Damaged { path, reason }) => drop(damage.report(&path, reason)),
             Err(StoreError::Io { path, source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
@@ -321,22 +332,25 @@ fn read_or_salvage(
     })
 }
 
-/// Applies the log to the head. Returns how many bytes of log no segment holds, and files that can go.
+/// Applies the log to the head. Returns how much no segment holds, and files that can go.
 fn replay_logs(
     head: &mut Head,
     disk: &dyn Disk,
     shard: u32,
     manifest: &Manifest,
     damage: &DamageLog,
-) -> Result<(u64, Vec<LogKey>), StoreError> {
+) -> Result<(Extent, Vec<LogKey>), StoreError> {
     let mut logs = list_logs(disk)?;
     logs.retain(|key| *key >= manifest.log_from());
-    let mut unsealed = 0;
+    let mut unsealed = Extent { bytes: 0, measures: 0 };
     let mut empty_files = Vec::new();
     for (at, key) in logs.iter().enumerate() {
         let Some(content) = disk.read(&key.name())? else { continue };
-        let found = replay(&content, shard, *key, |number, payload| apply(head, number, payload).map(drop));
-        unsealed += found.sound;
+        let found = replay(&content, shard, *key, |number, payload| {
+            unsealed.measures += apply(head, number, payload)?.accepted;
+            Ok(())
+        });
+        unsealed.bytes += found.sound;
         let path = disk.describe(&key.name());
         let empty = found.sound <= FILE_HEADER as u64 && found.damage.is_empty();
         for reason in found.damage {

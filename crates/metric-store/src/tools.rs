@@ -107,7 +107,7 @@ impl Look {
                 unreadable: Vec::new(),
             };
             for name in &look.manifest.segments {
-                match Segment::open(Arc::clone(&disk), number, name, damage) {
+                match Segment::open(Arc::clone(&disk), number, name, &look.segments, damage) {
                     Ok(segment) => look.segments.push(Arc::new(segment)),
                     Err(error) => look.unreadable.push(error),
                 }

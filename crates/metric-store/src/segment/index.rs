@@ -1,5 +1,7 @@
 //! The index of a segment: which metrics it has and where their blocks lie.
 
+use std::sync::Arc;
+
 use nephos_model::MetricId;
 
 use crate::bytes::{Malformed, Reader, metric_from};
@@ -25,13 +27,22 @@ pub(crate) struct Place {
 /// Places in the order of ids.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    ids: Vec<u128>,
+    /// Shared with other segments of the same metrics: most of them, since the same metrics are measured all the time.
+    ids: Arc<Vec<u128>>,
     offsets: Vec<u64>,
     lens: Vec<u32>,
 }
 
 impl Index {
-    pub(crate) const fn len(&self) -> usize {
+    fn with_capacity(places: usize) -> Self {
+        Self {
+            ids: Arc::new(Vec::with_capacity(places)),
+            offsets: Vec::with_capacity(places),
+            lens: Vec::with_capacity(places),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
         self.ids.len()
     }
 
@@ -47,7 +58,7 @@ impl Index {
 
     /// Adds a place behind all others.
     pub(super) fn push(&mut self, metric: MetricId, offset: u64, len: u32) {
-        self.ids.push(metric.0.as_u128());
+        Arc::make_mut(&mut self.ids).push(metric.0.as_u128());
         self.offsets.push(offset);
         self.lens.push(len);
     }
@@ -114,7 +125,8 @@ impl Index {
     /// From bytes that lie at `offset` of the file, with these [counts](Self::counts); also says which pages are
     /// damaged.
     pub(super) fn read(bytes: &[u8], (live, deleted): (u32, u32), offset: u64) -> (Self, Vec<String>) {
-        let (mut index, mut gone, mut broken) = (Self::default(), Self::default(), Vec::new());
+        let most = |count: u32, entry: usize| Self::with_capacity((bytes.len() / entry).min(count as usize));
+        let (mut index, mut gone, mut broken) = (most(live, LIVE), most(deleted, DELETED), Vec::new());
         let mut rest = Reader::new(bytes);
         let mut pages =
             |count: u32, head: usize, entry: usize, page: &mut dyn FnMut(&[u8]) -> Result<(), Malformed>| {
@@ -144,11 +156,21 @@ impl Index {
         (index, broken)
     }
 
+    /// Lets go of its ids for those of another index, if they are the same. Returns whether they are.
+    pub(super) fn share(&mut self, other: &Self) -> bool {
+        let same = self.ids == other.ids;
+        if same {
+            self.ids = Arc::clone(&other.ids);
+        }
+        same
+    }
+
     fn read_live(&mut self, page: &[u8]) -> Result<(), Malformed> {
         let mut reader = Reader::new(page);
         let mut offset = reader.u64()?;
+        let ids = Arc::make_mut(&mut self.ids);
         while reader.remaining() > 0 {
-            self.ids.push(u128::from_be_bytes(reader.array()?));
+            ids.push(u128::from_be_bytes(reader.array()?));
             let len = reader.u32()?;
             self.offsets.push(offset);
             self.lens.push(len);
@@ -159,8 +181,9 @@ impl Index {
 
     fn read_deleted(&mut self, page: &[u8]) -> Result<(), Malformed> {
         let mut reader = Reader::new(page);
+        let ids = Arc::make_mut(&mut self.ids);
         while reader.remaining() > 0 {
-            self.ids.push(u128::from_be_bytes(reader.array()?));
+            ids.push(u128::from_be_bytes(reader.array()?));
             self.offsets.push(reader.u64()?);
             self.lens.push(0);
         }
@@ -169,10 +192,11 @@ impl Index {
 
     /// Both in the order of ids.
     fn with(self, other: Self) -> Self {
-        let entries = |index: Self| index.ids.into_iter().zip(index.offsets).zip(index.lens);
+        let entries =
+            |index: Self| Arc::unwrap_or_clone(index.ids).into_iter().zip(index.offsets).zip(index.lens);
         let mut all: Vec<_> = entries(self).chain(entries(other)).collect();
         all.sort_unstable();
-        let mut sorted = Self::default();
+        let mut sorted = Self::with_capacity(all.len());
         for ((id, offset), len) in all {
             sorted.push(metric_from(id.to_be_bytes()), offset, len);
         }
@@ -221,6 +245,14 @@ mod tests {
             let (read, broken) = Index::read(&index.to_bytes(), (live as u32, deleted as u32), 0);
             prop_assert!(broken.is_empty());
             prop_assert!(read.places().eq(index.places()));
+            let (mut shared, mut other) = (Index::default(), Index::default());
+            for id in &ids {
+                shared.push(metric_from(id.to_be_bytes()), 1, 1);
+                other.push(metric_from((id ^ 1).to_be_bytes()), 1, 1);
+            }
+            prop_assert!(shared.share(&read) && Arc::ptr_eq(&shared.ids, &read.ids));
+            prop_assert!(ids.is_empty() || !other.share(&read));
+            prop_assert!(shared.places().all(|place| (place.offset, place.len) == (1, 1)));
             for id in &ids {
                 let id = metric_from(id.to_be_bytes());
                 prop_assert_eq!(read.find(id).map(|place| place.metric), Some(id));

@@ -12,7 +12,7 @@ fn disk(folder: &Path) -> Arc<dyn Disk> {
 }
 
 fn open(folder: &Path, shard: u32) -> Result<Segment, StoreError> {
-    Segment::open(disk(folder), shard, NAME, &DamageLog::default())
+    Segment::open(disk(folder), shard, NAME, &[], &DamageLog::default())
 }
 
 fn id(number: u32) -> MetricId {

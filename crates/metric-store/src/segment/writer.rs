@@ -113,7 +113,7 @@ impl SegmentWriter {
     }
 
     /// Number of metrics so far.
-    pub(crate) const fn metrics(&self) -> usize {
+    pub(crate) fn metrics(&self) -> usize {
         self.index.len()
     }
 

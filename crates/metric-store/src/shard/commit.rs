@@ -37,10 +37,7 @@ const QUEUE: usize = 1_024;
 const LOG_FILE_BYTES: u64 = 64 << 20;
 /// After a checkpoint that failed.
 const RETRY_CHECKPOINT: Duration = Duration::from_secs(5);
-/// A measure that comes alone takes a little more in the log. Many of a metric take less than half of it there, but as
-/// much memory: checkpoints come as often.
-const BYTES_OF_MEASURE: u64 = 24;
-/// Appends wait when the log is so many checkpoints long.
+/// Appends wait when so many checkpoints' bytes are pending.
 const MOST_BEHIND: u64 = 8;
 /// The same for checkpoints that are longer than was set, since there are many metrics.
 const MOST_BEHIND_MANY: u64 = 3;
@@ -367,7 +364,7 @@ impl Writer {
         taken
     }
 
-    /// Bytes of log that make a checkpoint worth while.
+    /// Pending bytes that make a checkpoint worth while.
     fn checkpoint_bytes(&self) -> u64 {
         self.checkpoint_bytes.max(self.shard.checkpoint_bytes.load(Ordering::Relaxed))
     }
@@ -377,8 +374,7 @@ impl Writer {
         let own = self.checkpoint_bytes.saturating_mul(MOST_BEHIND);
         let most = own.max(self.checkpoint_bytes().saturating_mul(MOST_BEHIND_MANY));
         let bytes = self.shard.wait_for_checkpoint(most, self.patience);
-        let source =
-            || std::io::Error::other(format!("{bytes} bytes of log wait for a segment to be written"));
+        let source = || std::io::Error::other(format!("{bytes} bytes wait for a segment to be written"));
         (bytes >= most).then(|| StoreError::Io {
             action: "checkpoint",
             path: self.shard.disk.describe(""),
@@ -388,10 +384,7 @@ impl Writer {
 
     /// Whether the log is so long, or so much in memory, that segments should hold it.
     fn is_log_long(&self) -> bool {
-        let enough = self.checkpoint_bytes();
-        self.shard.unsealed() >= enough
-            || self.shard.unsealed_measures() >= enough / BYTES_OF_MEASURE
-            || self.log.frames() >= self.shard.disk.most_appends()
+        self.shard.pending() >= self.checkpoint_bytes() || self.log.frames() >= self.shard.disk.most_appends()
     }
 
     fn checkpoint_if_due(&mut self) {

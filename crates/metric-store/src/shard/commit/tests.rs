@@ -13,6 +13,7 @@ use super::*;
 use crate::disk::sim::{Op, SimFs};
 use crate::disk::{LocalDisk, Place};
 use crate::maintenance::{Task as Asked, do_job};
+use crate::shard::BYTES_OF_MEASURE;
 
 const CHECKPOINT: u64 = 4 << 10;
 const SOON: Duration = Duration::from_millis(100);
@@ -32,8 +33,7 @@ struct Lagging {
 impl Lagging {
     fn new(patience: Duration) -> Self {
         let (fs, clock) = (SimFs::new(1), Arc::new(ManualClock::new(Timestamp::EPOCH)));
-        let disk = LocalDisk::on(Arc::new(fs.clone()), "/store/shard-0000".into()).unwrap();
-        let (shard, log) = Shard::open(Arc::new(disk), 0).unwrap();
+        let (shard, log) = open(&fs);
         let options = StoreOptions::new(Place::Simulated(fs.clone()), Arc::clone(&clock) as Arc<dyn Clock>);
         let options = StoreOptions { min_free: 0, checkpoint_bytes: CHECKPOINT, ..options };
         let (sender, jobs) = sync_channel(8);
@@ -57,7 +57,7 @@ impl Lagging {
         tokio::spawn(async move { answer.await.unwrap() })
     }
 
-    /// An append of about an eighth of a checkpoint's bytes.
+    /// An append of 50 measures.
     async fn append(&self) -> Task<Result<AppendReport, StoreError>> {
         let mut batch = Batch::default();
         let measures =
@@ -97,6 +97,11 @@ impl Lagging {
     }
 }
 
+fn open(fs: &SimFs) -> (Arc<Shard>, LogWriter) {
+    let disk = LocalDisk::on(Arc::new(fs.clone()), "/store/shard-0000".into()).unwrap();
+    Shard::open(Arc::new(disk), 0).unwrap()
+}
+
 async fn answered(call: Task<Result<AppendReport, StoreError>>) -> Result<AppendReport, StoreError> {
     timeout(LATE, call).await.expect("in time").unwrap()
 }
@@ -104,19 +109,19 @@ async fn answered(call: Task<Result<AppendReport, StoreError>>) -> Result<Append
 fn assert_refused(answer: &Result<AppendReport, StoreError>) {
     let Err(StoreError::Io { action: "checkpoint", source, .. }) = answer else { panic!("{answer:?}") };
     let text = source.to_string();
-    assert!(text.ends_with("bytes of log wait for a segment to be written"), "{text}");
+    assert!(text.ends_with("bytes wait for a segment to be written"), "{text}");
 }
 
 #[tokio::test]
 async fn appends_wait_for_a_segment_that_takes_long_and_go_on_when_it_is_written() {
     let shard = Lagging::new(LATE);
     let mut waiting = shard.fill().await;
-    let unsealed = shard.shard.unsealed();
-    assert!((8 * CHECKPOINT..9 * CHECKPOINT).contains(&unsealed), "{unsealed}");
+    let pending = shard.shard.pending();
+    assert!((8 * CHECKPOINT..9 * CHECKPOINT).contains(&pending), "{pending}");
     assert!(timeout(SOON, &mut waiting).await.is_err(), "it waits");
     shard.write_segment();
     assert_eq!(answered(waiting).await.unwrap().accepted, 50);
-    assert!(shard.shard.unsealed() < 8 * CHECKPOINT);
+    assert!(shard.shard.pending() < 8 * CHECKPOINT);
     assert_eq!(answered(shard.append().await).await.unwrap().accepted, 50);
     shard.end();
 }
@@ -138,14 +143,14 @@ async fn appends_are_refused_when_patience_ends_and_deletions_are_not() {
 async fn where_segments_can_not_be_written_appends_are_refused_at_once_and_go_on_when_they_can() {
     // Nobody waits for what is not under way.
     let shard = Lagging::new(LATE * 10);
-    while shard.shard.unsealed() < CHECKPOINT {
+    while shard.shard.pending() < CHECKPOINT {
         assert!(answered(shard.append().await).await.is_ok());
     }
     let job = shard.asked();
     shard.fs.fail(Op::Create, 0, ErrorKind::PermissionDenied);
     do_job(job, shard.clock.as_ref());
     assert_refused(&answered(shard.fill().await).await);
-    assert!(shard.shard.unsealed() >= 8 * CHECKPOINT);
+    assert!(shard.shard.pending() >= 8 * CHECKPOINT);
     assert!(shard.jobs.try_recv().is_err(), "not before some time went by");
     shard.clock.advance(RETRY_CHECKPOINT);
     // The one that has it tried again waits for what comes of it.
@@ -153,7 +158,7 @@ async fn where_segments_can_not_be_written_appends_are_refused_at_once_and_go_on
     assert!(timeout(SOON, &mut waiting).await.is_err(), "it waits");
     shard.write_segment();
     assert_eq!(answered(waiting).await.unwrap().accepted, 50);
-    assert!(shard.shard.unsealed() < 8 * CHECKPOINT);
+    assert!(shard.shard.pending() < 8 * CHECKPOINT);
     shard.end();
 }
 
@@ -162,8 +167,8 @@ async fn checkpoints_that_are_longer_for_many_metrics_may_lag_by_three() {
     let shard = Lagging::new(SOON / 4);
     shard.shard.checkpoint_bytes.store(4 * CHECKPOINT, Ordering::Relaxed);
     assert_refused(&answered(shard.fill().await).await);
-    let unsealed = shard.shard.unsealed();
-    assert!((12 * CHECKPOINT..13 * CHECKPOINT).contains(&unsealed), "{unsealed}");
+    let pending = shard.shard.pending();
+    assert!((12 * CHECKPOINT..13 * CHECKPOINT).contains(&pending), "{pending}");
     shard.end();
 }
 
@@ -180,6 +185,9 @@ async fn many_measures_of_a_metric_are_written_to_a_segment_however_short_the_lo
     assert!(shard.shard.unsealed() < CHECKPOINT, "{}", shard.shard.unsealed());
     assert_eq!(answered(shard.append().await).await.unwrap().accepted, 50);
     do_job(asked, shard.clock.as_ref());
-    assert_eq!(shard.shard.unsealed_measures(), 50, "what came later is not in the segment");
+    assert_eq!(shard.shard.unsealed_measures(), 50, "of what came later the segment may have some");
+    assert_eq!(answered(shard.append().await).await.unwrap().accepted, 50);
+    let fs = shard.fs.clone();
     shard.end();
+    assert_eq!(open(&fs).0.unsealed_measures(), 50, "a restart finds in the log what came after the segment");
 }

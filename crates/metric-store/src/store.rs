@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use nephos_model::MetricId;
@@ -131,12 +130,10 @@ impl LocalStore {
         Ok(())
     }
 
-    /// Waits until no checkpoint is under way.
-    pub(crate) async fn at_rest(&self) {
+    /// Whether no checkpoint is under way.
+    pub(crate) fn is_at_rest(&self) -> bool {
         let busy = |number| self.shard(number).is_ok_and(|shard| shard.checkpointing.load(Ordering::Acquire));
-        while self.owned().into_iter().any(busy) {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        !self.owned().into_iter().any(busy)
     }
 
     /// Answers what is under way and stops. Later calls get [`StoreError::Closed`].

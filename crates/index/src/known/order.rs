@@ -1,6 +1,8 @@
 //! When the order of the metrics in memory follows those who ask.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use nephos_model::MetricId;
 
 /// Metrics that a look-up must have for its order to count.
 pub(super) const MANY: usize = 64;
@@ -11,27 +13,42 @@ const TOLERANCE: usize = 16;
 /// Wrong guesses for each metric in memory that make it worth while to move all of them.
 const WORTH: usize = 2;
 
-/// Decides. An order is followed once wrong guesses have cost more than following takes: so it pays where one order comes
-/// again and again, and where many contradict each other it costs no more than half of what the searches do anyway.
+/// Decides. Orders are followed once wrong guesses have cost more than following takes: so it pays where the same ones come
+/// again and again, and where they contradict each other it costs no more than half of what the searches do anyway. All
+/// that came meanwhile are followed at once, since moving all metrics costs the same for a few of them.
 #[derive(Debug, Default)]
 pub(super) struct Order {
-    /// Since one was followed.
-    wrong: AtomicUsize,
+    /// Since the last time.
+    asked: Mutex<Asked>,
+}
+
+#[derive(Debug, Default)]
+struct Asked {
+    wrong: usize,
+    /// The metrics that were guessed wrong with the rest of their look-ups, one look-up behind the other; not many more
+    /// than there are in memory.
+    metrics: Vec<MetricId>,
 }
 
 impl Order {
-    /// Whether to follow a look-up of so many metrics, so many of which were not where they were guessed to be, while so many
-    /// are in memory.
-    pub(super) fn is_to_follow(&self, metrics: usize, searches: usize, held: usize) -> bool {
-        if metrics < MANY || searches <= FREE + metrics / TOLERANCE {
-            return false;
+    /// The order to follow, if it is time, after a look-up of these metrics, so many of which were not where they were
+    /// guessed to be, while so many are in memory.
+    pub(super) fn to_follow(
+        &self,
+        metrics: &[MetricId],
+        searches: usize,
+        held: usize,
+    ) -> Option<Vec<MetricId>> {
+        if metrics.len() < MANY || searches <= FREE + metrics.len() / TOLERANCE {
+            return None;
         }
-        let wrong = self.wrong.fetch_add(searches, Ordering::Relaxed).saturating_add(searches);
-        let is_worth = wrong >= held.saturating_mul(WORTH);
-        if is_worth {
-            self.wrong.store(0, Ordering::Relaxed);
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.wrong = asked.wrong.saturating_add(searches);
+        if asked.metrics.len() < held {
+            asked.metrics.extend_from_slice(metrics);
         }
-        is_worth
+        let is_worth = asked.wrong >= held.saturating_mul(WORTH);
+        is_worth.then(|| std::mem::take(&mut *asked).metrics)
     }
 }
 
@@ -39,20 +56,27 @@ impl Order {
 mod tests {
     use super::*;
 
+    fn ids(number: usize) -> Vec<MetricId> {
+        (0..number).map(|_| MetricId::random()).collect()
+    }
+
     #[test]
     fn an_order_is_followed_when_searches_have_cost_more_than_that() {
-        let order = Order::default();
-        let told: Vec<bool> = (0..9).map(|_| order.is_to_follow(1_000, 900, 1_400)).collect();
-        assert_eq!(told, [false, false, false, true, false, false, false, true, false]);
+        let (order, ids) = (Order::default(), ids(2_000));
+        let parts = ids.chunks(1_000).cycle().take(9);
+        let told: Vec<Option<usize>> =
+            parts.map(|part| order.to_follow(part, 900, 1_400).map(|metrics| metrics.len())).collect();
+        let both = Some(2_000);
+        assert_eq!(told, [None, None, None, both, None, None, None, both, None]);
     }
 
     #[test]
     fn few_metrics_and_few_wrong_guesses_are_followed_never() {
-        let order = Order::default();
+        let (order, ids) = (Order::default(), ids(1_600));
         for _ in 0..1_000 {
-            assert!(!order.is_to_follow(63, 63, 63));
-            assert!(!order.is_to_follow(1_600, 116, 1_600));
-            assert!(!order.is_to_follow(64, 20, 64));
+            assert!(order.to_follow(&ids[..63], 63, 63).is_none());
+            assert!(order.to_follow(&ids, 116, 1_600).is_none());
+            assert!(order.to_follow(&ids[..64], 20, 64).is_none());
         }
     }
 }

@@ -296,7 +296,9 @@ impl Window {
             return Ok(bytes);
         }
         let most = usize::try_from(blob.len().saturating_sub(offset)).unwrap_or(usize::MAX);
-        blob.read_into(offset, len.max(READ_AHEAD).min(most.max(len)), &mut self.bytes)?;
+        let read = blob.read_into(offset, len.max(READ_AHEAD).min(most.max(len)), &mut self.bytes);
+        // What is left of a read that failed is no part of the file.
+        read.inspect_err(|_| self.bytes.clear())?;
         self.start = offset;
         Ok(inside(self).unwrap_or_default())
     }

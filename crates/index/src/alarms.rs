@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::contract::{
     AlarmFilter, AlarmIndex, AlarmTransition, ChangeFilter, IndexError, OutboxItem, OutboxResult, Page,
+    Transition,
 };
 use crate::instrument;
 use crate::page::{Column, Order};
@@ -55,19 +56,12 @@ impl AlarmIndex for SqlIndex {
     }
 
     async fn update_alarm(&self, alarm: &Alarm, change: Option<&AlarmChange>) -> Result<(), IndexError> {
-        let updated = self
-            .db
-            .transaction(|tx| {
-                Box::pin(async move {
-                    let updated = tx.execute(rows::UPDATE, &rows::values(alarm)).await?;
-                    if updated > 0 {
-                        record(tx, change).await?;
-                    }
-                    Ok::<_, WriteError>(updated)
-                })
-            })
-            .await?;
-        if updated == 0 { Err(IndexError::not_found(ALARM, alarm.id)) } else { Ok(()) }
+        self.update(alarm.id, rows::UPDATE, &rows::values(alarm), change).await
+    }
+
+    async fn set_alarm_state(&self, id: AlarmId, set: &Transition, at: Timestamp) -> Result<(), IndexError> {
+        let values = [id.0.into(), set.state.as_str().into(), (&set.reason).into(), at.into()];
+        self.update(id, rows::SET_STATE, &values, set.change.as_ref()).await
     }
 
     async fn delete_alarm(&self, id: AlarmId) -> Result<(), IndexError> {
@@ -134,6 +128,29 @@ impl AlarmIndex for SqlIndex {
 }
 
 impl SqlIndex {
+    /// Changes the row of alarm `id` by `sql`, and notes it in the history.
+    async fn update(
+        &self,
+        id: AlarmId,
+        sql: &'static str,
+        values: &[Value],
+        change: Option<&AlarmChange>,
+    ) -> Result<(), IndexError> {
+        let updated = self
+            .db
+            .transaction(|tx| {
+                Box::pin(async move {
+                    let updated = tx.execute(sql, values).await?;
+                    if updated > 0 {
+                        record(tx, change).await?;
+                    }
+                    Ok::<_, WriteError>(updated)
+                })
+            })
+            .await?;
+        if updated == 0 { Err(IndexError::not_found(ALARM, id)) } else { Ok(()) }
+    }
+
     async fn entries_after(
         &self,
         table: &str,

@@ -151,6 +151,7 @@ suite! {
         filters_are_anded,
         severity_sorts_from_least_to_worst,
         updates_and_deletions_need_the_alarm,
+        a_state_set_by_hand_leaves_what_was_changed_meanwhile,
         history_is_filtered_and_newest_first,
         due_alarms_are_those_never_evaluated_then_the_oldest,
         evaluations_move_the_alarm_on_and_leave_history_and_notifications,

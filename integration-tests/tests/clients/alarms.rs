@@ -1,14 +1,14 @@
 //! The `aodh` client.
 
-use nephos_integration_tests::Http;
+use nephos_integration_tests::{Http, wait_for};
 use serde_json::{Value, json};
 
-use super::support::{Client, column, start};
+use super::support::{Client, PATIENCE, column, start};
 
 #[tokio::test]
 async fn an_alarm_from_its_creation_to_its_end() {
     let folder = tempfile::tempdir().unwrap();
-    // Judged once, at its creation, so that only this test changes its state afterwards.
+    // Judged once after each change of its definition, so that only this test changes its state afterwards.
     let settings = [("NEPHOS__POLLING__ENABLED", "false"), ("NEPHOS__EVALUATOR__INTERVAL", "3600")];
     let (_nephos, url) = start(folder.path(), &settings).await;
     let aodh = Client::aodh(&url);
@@ -57,6 +57,7 @@ async fn an_alarm_from_its_creation_to_its_end() {
 
     let updated = aodh.json(&["alarm", "update", id, "--threshold", "50", "--severity", "critical"]);
     assert_eq!((&updated["threshold"], &updated["severity"]), (&json!(50.0), &json!("critical")));
+    judged(&url, id).await;
     assert_eq!(aodh.json(&["alarm", "state", "get", id]), json!({"state": "insufficient data"}));
     assert_eq!(aodh.json(&["alarm", "state", "set", id, "--state", "ok"]), json!({"state": "ok"}));
     assert_eq!(aodh.json(&["alarm", "state", "get", id]), json!({"state": "ok"}));
@@ -76,4 +77,15 @@ async fn an_alarm_from_its_creation_to_its_end() {
     assert_eq!(aodh.json(&["alarm", "list"]), json!([]));
     let history = aodh.refused(&["alarm-history", "show", id]);
     assert!(history.contains(&format!("Alarm {id} not found (HTTP 404)")), "{history}");
+}
+
+/// Waits until the alarm was evaluated with its present definition.
+async fn judged(url: &str, id: &str) {
+    let api = Http::new(url);
+    wait_for("the alarm is evaluated", PATIENCE, || async {
+        let alarm = api.get(&format!("/v2/alarms/{id}")).await.expect(200).json();
+        let time = |key: &str| alarm[key].as_str().unwrap().to_owned();
+        if time("evaluate_timestamp") > time("timestamp") { Ok(()) } else { Err(alarm.to_string()) }
+    })
+    .await;
 }

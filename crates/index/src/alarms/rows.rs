@@ -19,6 +19,9 @@ pub(super) const UPDATE: &str = "UPDATE alarm SET name = $2, description = $3, e
          defined_at = $13, evaluated_at = $14, time_constraints = $15, user_id = $16, project_id = $17
      WHERE id = $1";
 
+pub(super) const SET_STATE: &str =
+    "UPDATE alarm SET state = $2, state_reason = $3, state_timestamp = $4 WHERE id = $1";
+
 pub(super) const CHANGE: &str =
     "event_id, alarm_id, kind, detail, user_id, project_id, on_behalf_of, changed_at, severity";
 

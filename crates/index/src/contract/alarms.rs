@@ -90,14 +90,14 @@ pub enum OutboxResult {
     },
 }
 
-/// A state change by the evaluator.
+/// A state change, by the evaluator or by hand.
 #[derive(Clone, Debug)]
 pub struct Transition {
     /// New state.
     pub state: AlarmState,
     /// Why, exact text.
     pub reason: String,
-    /// History entry of it, unless `record_history` is off.
+    /// Its history entry, unless `record_history` is off.
     pub change: Option<AlarmChange>,
 }
 
@@ -131,6 +131,8 @@ pub trait AlarmIndex: Send + Sync + Debug {
     async fn alarms(&self, filter: &AlarmFilter, page: &Page) -> Result<Vec<Alarm>, IndexError>;
     /// Replaces one, with its history entry if there is one; `NotFound`.
     async fn update_alarm(&self, alarm: &Alarm, change: Option<&AlarmChange>) -> Result<(), IndexError>;
+    /// Gives one a state by hand, with `at` as its `state_timestamp`, and leaves all else as it is by now; `NotFound`.
+    async fn set_alarm_state(&self, id: AlarmId, set: &Transition, at: Timestamp) -> Result<(), IndexError>;
     /// Deletes one with its history and undelivered notifications; `NotFound`.
     async fn delete_alarm(&self, id: AlarmId) -> Result<(), IndexError>;
     /// History; default order newest first; ties by event id.

@@ -124,6 +124,32 @@ pub(crate) async fn updates_and_deletions_need_the_alarm(f: &Fixture) {
     assert_eq!(text(f.index.delete_alarm(stored.id).await), gone);
 }
 
+pub(crate) async fn a_state_set_by_hand_leaves_what_was_changed_meanwhile(f: &Fixture) {
+    let read = alarm("a");
+    f.index.create_alarm(&read, None).await.unwrap();
+    let changed = Alarm { description: "new".to_owned(), timestamp: at(5), ..read.clone() };
+    f.index.update_alarm(&changed, None).await.unwrap();
+    let evaluated = AlarmTransition { transition: None, outbox: Vec::new(), ..evaluation(&changed, 7) };
+    assert!(f.index.commit_evaluation(&evaluated).await.unwrap());
+    let entry = change(&read, ChangeKind::StateTransition, 8);
+    let set =
+        Transition { state: AlarmState::Alarm, reason: "by hand".to_owned(), change: Some(entry.clone()) };
+    f.index.set_alarm_state(read.id, &set, at(8)).await.unwrap();
+    let expected = Alarm {
+        evaluate_timestamp: evaluated.now,
+        state: AlarmState::Alarm,
+        state_reason: "by hand".to_owned(),
+        state_timestamp: at(8),
+        ..changed
+    };
+    assert_eq!(f.index.alarm(read.id).await.unwrap(), Some(expected));
+    let history = f.index.alarm_changes(&ChangeFilter::default(), &Page::default()).await.unwrap();
+    assert_eq!(history, [entry]);
+    f.index.delete_alarm(read.id).await.unwrap();
+    let gone = format!("alarm {} does not exist", read.id);
+    assert_eq!(text(f.index.set_alarm_state(read.id, &set, at(9)).await), gone);
+}
+
 pub(crate) async fn history_is_filtered_and_newest_first(f: &Fixture) {
     let (first, second) = (alarm("first"), alarm("second"));
     let mut entries = Vec::new();

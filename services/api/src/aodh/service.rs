@@ -1,7 +1,7 @@
 //! What the alarm API does, without HTTP (alarms-api §5).
 
 use nephos_identity::{Caller, Rule};
-use nephos_index::{AlarmFilter, Index, Page, SortKey};
+use nephos_index::{AlarmFilter, Index, Page, SortKey, Transition};
 use nephos_lang::cron::{CronError, CronSchedule, zone};
 use nephos_model::{Alarm, AlarmChange, AlarmId, AlarmRule, AlarmState, ChangeKind, Clock, Timestamp};
 use nephos_timeseries::AggregationMethod;
@@ -126,12 +126,13 @@ impl Service<'_> {
         let stored = self.one(id, Rule::ChangeAlarmState).await?;
         let state = body.as_str().and_then(AlarmState::parse).ok_or_else(|| Fault::bad("state invalid"))?;
         let now = self.now();
-        let alarm = Alarm { state, state_reason: MANUALLY.to_owned(), state_timestamp: now, ..stored };
         let mut detail = Map::new();
         detail.insert("state".to_owned(), json!(state.as_str()));
         detail.insert("state_reason".to_owned(), json!(MANUALLY));
-        let change = self.change(&alarm, ChangeKind::StateTransition, detail, alarm.project_id.clone(), now);
-        self.index.update_alarm(&alarm, change.as_ref()).await?;
+        let change =
+            self.change(&stored, ChangeKind::StateTransition, detail, stored.project_id.clone(), now);
+        let set = Transition { state, reason: MANUALLY.to_owned(), change };
+        self.index.set_alarm_state(stored.id, &set, now).await?;
         Ok(state)
     }
 

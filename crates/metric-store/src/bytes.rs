@@ -24,9 +24,33 @@ pub(crate) fn put_signed(buf: &mut Vec<u8>, value: i64) {
     put_unsigned(buf, zigzag(value));
 }
 
+/// Nanoseconds of a second.
+pub(crate) const SECOND: i64 = 1_000_000_000;
+/// Says that nanoseconds follow.
+const NO_MULTIPLE: u64 = 1;
+
+/// Appends nanoseconds as a multiple of `unit`, which they mostly are; small multiples are short.
+pub(crate) fn put_multiple(buf: &mut Vec<u8>, nanos: i64, unit: i64) {
+    let multiple = match nanos.checked_rem(unit) {
+        Some(0) => nanos.checked_div(unit).map(zigzag).filter(|multiple| multiple.leading_zeros() > 0),
+        _ => None,
+    };
+    match multiple {
+        Some(multiple) => put_unsigned(buf, multiple << 1),
+        None => {
+            put_unsigned(buf, NO_MULTIPLE);
+            put_signed(buf, nanos);
+        }
+    }
+}
+
 /// A signed integer as an unsigned one; small magnitudes are small.
 pub(crate) const fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)).cast_unsigned()
+}
+
+const fn unzigzag(value: u64) -> i64 {
+    (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
 
 /// Appends a length and the bytes.
@@ -127,8 +151,18 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn signed(&mut self) -> Result<i64, Malformed> {
-        let value = self.unsigned()?;
-        Ok((value >> 1).cast_signed() ^ -(value & 1).cast_signed())
+        self.unsigned().map(unzigzag)
+    }
+
+    /// What [`put_multiple`] appended.
+    pub(crate) fn multiple(&mut self, unit: i64) -> Result<i64, Malformed> {
+        match self.unsigned()? {
+            NO_MULTIPLE => self.signed(),
+            value if value & 1 == 0 => {
+                unzigzag(value >> 1).checked_mul(unit).ok_or(Malformed("time out of range"))
+            }
+            _ => Err(Malformed("unknown kind of time")),
+        }
     }
 
     /// An unsigned integer that fits `T`.
@@ -180,6 +214,27 @@ mod tests {
             put_signed(&mut buf, value);
             assert_eq!(Reader::new(&buf).signed(), Ok(value));
         }
+    }
+
+    #[test]
+    fn times_survive_whether_they_are_whole_multiples_or_not() {
+        let ends = [i64::MIN, i64::MIN + 1, i64::MAX, i64::MAX - 1, i64::MAX / SECOND * SECOND];
+        for nanos in ends.into_iter().chain([0, 1, -1, 60 * SECOND, -60 * SECOND, 90 * SECOND + 5]) {
+            for unit in [1, 2, SECOND, 60 * SECOND, i64::MAX] {
+                let mut buf = Vec::new();
+                put_multiple(&mut buf, nanos, unit);
+                let mut reader = Reader::new(&buf);
+                assert_eq!(reader.multiple(unit), Ok(nanos), "{nanos} in {unit}");
+                assert_eq!(reader.remaining(), 0);
+            }
+        }
+        let mut minute = Vec::new();
+        put_multiple(&mut minute, 1_700_000_040 * SECOND, 60 * SECOND);
+        assert_eq!(minute.len(), 4);
+        assert!(Reader::new(&[3]).multiple(1).is_err());
+        let mut much = Vec::new();
+        put_unsigned(&mut much, u64::MAX - 1);
+        assert!(Reader::new(&much).multiple(SECOND).is_err());
     }
 
     #[test]

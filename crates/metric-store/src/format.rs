@@ -1,6 +1,6 @@
 //! `FORMAT`: the file that says what a store's folder holds, and how many shards it was created with.
 //!
-//! The format is stable: every later version reads it. `testdata/format-3` has files of it that must be read for ever.
+//! The format is stable: every later version reads it. `testdata` has files of it that must be read for ever.
 //! Parts carry versions of their own, so that a later version can write what it reads better beside what is there.
 
 use crate::contract::StoreError;

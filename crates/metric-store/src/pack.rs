@@ -9,16 +9,44 @@ use nephos_timeseries::{
     encode_columns_into, encode_raw_into,
 };
 
-use crate::bytes::{Malformed, Reader, put_bytes, put_signed, put_unsigned};
+use crate::bytes::{Malformed, Reader, SECOND, put_bytes, put_multiple, put_signed, put_unsigned};
 use crate::contract::StoreError;
 use crate::files::io_error;
 use crate::head::{Erased, Former, MetricState, Packed, Past, Sealing, aggregate_rest, blind, hidden};
-use crate::runs::{put_policy, read_granularity, read_policy};
+use crate::runs::{
+    put_policy, put_policy_with, put_seconds, read_granularity, read_policy, read_policy_with, read_seconds,
+};
 use crate::segment::{Block, Content, PackedChunk, Segment};
 
-const STATE_VERSION: u8 = 1;
-/// Of a metric with a past, which stands behind the marks.
-const PAST_VERSION: u8 = 2;
+/// The version of a state that is written.
+const STATE: Version = Version { in_nanos: false, has_past: false };
+
+/// How a state is written, by its first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Version {
+    /// Whether times and widths are nanoseconds. Otherwise they are seconds where they are whole ones, and times are told
+    /// by how long before the window they are.
+    in_nanos: bool,
+    /// Whether the metric has a past, which stands behind the marks.
+    has_past: bool,
+}
+
+impl Version {
+    const ALL: [(u8, Self); 4] = [
+        (1, Self { in_nanos: true, has_past: false }),
+        (2, Self { in_nanos: true, has_past: true }),
+        (3, STATE),
+        (4, Self { has_past: true, ..STATE }),
+    ];
+
+    fn code(self) -> u8 {
+        Self::ALL.into_iter().find(|(_, version)| *version == self).map_or(0, |(code, _)| code)
+    }
+
+    fn of(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|(its, _)| *its == code).map(|(_, version)| version)
+    }
+}
 /// Rows of a full chunk: small enough that a short read unpacks little, large enough to pack well.
 pub(crate) const CHUNK_ROWS: usize = 4_096;
 const RAW_ROWS: usize = 1 << 16;
@@ -145,14 +173,18 @@ impl Packer {
     pub(crate) fn state(&mut self, state: &MetricState) -> Result<Vec<u8>, CodecError> {
         // Most are about as long as the one before.
         let mut buf = Vec::with_capacity(self.raw.len() + SMALL_STATE);
-        buf.push(if state.aside.past.is_some() { PAST_VERSION } else { STATE_VERSION });
-        put_policy(&mut buf, &state.policy);
-        put_signed(&mut buf, state.window.as_nanos());
-        put_signed(&mut buf, state.aside.sealed.as_nanos());
+        buf.push(Version { has_past: state.aside.past.is_some(), ..STATE }.code());
+        put_policy_with(&mut buf, &state.policy, put_seconds);
+        let window = state.window.as_nanos();
+        let before = |buf: &mut Vec<u8>, at: Timestamp| {
+            put_multiple(buf, window.wrapping_sub(at.as_nanos()), SECOND);
+        };
+        put_multiple(&mut buf, window, SECOND);
+        before(&mut buf, state.aside.sealed);
         put_unsigned(&mut buf, state.low_water().len() as u64);
         for (granularity, mark) in state.low_water() {
-            put_signed(&mut buf, granularity.as_nanos());
-            put_signed(&mut buf, mark.as_nanos());
+            put_seconds(&mut buf, *granularity);
+            before(&mut buf, *mark);
         }
         if let Some(past) = &state.aside.past {
             put_past(&mut buf, past);
@@ -208,19 +240,22 @@ pub(crate) fn read_state(bytes: &[u8], commit: u64, born_after: u64) -> Result<M
         return Err(Malformed("checksum of a metric's state"));
     }
     let mut reader = Reader::new(body);
-    let version = reader.u8()?;
-    if version != STATE_VERSION && version != PAST_VERSION {
-        return Err(Malformed("unknown version of a metric's state"));
-    }
-    let policy = Arc::new(read_policy(&mut reader)?);
-    let window = Timestamp::from_nanos(reader.signed()?);
-    let sealed = Timestamp::from_nanos(reader.signed()?);
+    let version = Version::of(reader.u8()?).ok_or(Malformed("unknown version of a metric's state"))?;
+    let width = if version.in_nanos { read_granularity } else { read_seconds };
+    let policy = Arc::new(read_policy_with(&mut reader, width)?);
+    let window = if version.in_nanos { reader.signed()? } else { reader.multiple(SECOND)? };
+    let time = |reader: &mut Reader<'_>| {
+        let nanos =
+            if version.in_nanos { reader.signed()? } else { window.wrapping_sub(reader.multiple(SECOND)?) };
+        Ok::<_, Malformed>(Timestamp::from_nanos(nanos))
+    };
+    let (window, sealed) = (Timestamp::from_nanos(window), time(&mut reader)?);
     let count = reader.count(2)?;
     let mut low_water = Vec::with_capacity(count);
     for _ in 0..count {
-        low_water.push((read_granularity(&mut reader)?, Timestamp::from_nanos(reader.signed()?)));
+        low_water.push((width(&mut reader)?, time(&mut reader)?));
     }
-    let past = if version == PAST_VERSION { Some(Box::new(read_past(&mut reader)?)) } else { None };
+    let past = if version.has_past { Some(Box::new(read_past(&mut reader)?)) } else { None };
     let mut raw = Vec::new();
     for _ in 0..reader.count(1)? {
         let part = decode_raw(reader.bytes()?).map_err(|_| Malformed("raw measures of a metric"))?;

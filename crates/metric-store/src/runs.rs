@@ -9,15 +9,24 @@ use nephos_model::{Granularity, MetricId, Timestamp};
 use nephos_timeseries::{AggregationMethod, ArchivePolicy, PolicyItem};
 
 use crate::batch::{Batch, RunRef};
-use crate::bytes::{Malformed, Reader, put_bytes, put_signed, put_unsigned, zigzag};
+use crate::bytes::{Malformed, Reader, SECOND, put_bytes, put_multiple, put_signed, put_unsigned, zigzag};
 
 /// Appends a policy.
 pub(crate) fn put_policy(buf: &mut Vec<u8>, policy: &ArchivePolicy) {
+    put_policy_with(buf, policy, |buf, granularity| put_signed(buf, granularity.as_nanos()));
+}
+
+/// [`put_policy`] with the granularities written in a way of one's own.
+pub(crate) fn put_policy_with(
+    buf: &mut Vec<u8>,
+    policy: &ArchivePolicy,
+    put_granularity: impl Fn(&mut Vec<u8>, Granularity),
+) {
     put_bytes(buf, policy.name.as_bytes());
     put_unsigned(buf, u64::from(policy.back_window));
     put_unsigned(buf, policy.definition.len() as u64);
     for item in &policy.definition {
-        put_signed(buf, item.granularity.as_nanos());
+        put_granularity(buf, item.granularity);
         match item.points {
             Some(points) => {
                 buf.push(1);
@@ -40,8 +49,26 @@ pub(crate) fn read_granularity(reader: &mut Reader<'_>) -> Result<Granularity, M
     Granularity::from_nanos(reader.signed()?).ok_or(Malformed("granularity is not positive"))
 }
 
+/// Appends a granularity as seconds, if it is a whole number of them.
+pub(crate) fn put_seconds(buf: &mut Vec<u8>, granularity: Granularity) {
+    put_multiple(buf, granularity.as_nanos(), SECOND);
+}
+
+/// Reads what [`put_seconds`] appended.
+pub(crate) fn read_seconds(reader: &mut Reader<'_>) -> Result<Granularity, Malformed> {
+    Granularity::from_nanos(reader.multiple(SECOND)?).ok_or(Malformed("granularity is not positive"))
+}
+
 /// Reads a policy.
 pub(crate) fn read_policy(reader: &mut Reader<'_>) -> Result<ArchivePolicy, Malformed> {
+    read_policy_with(reader, read_granularity)
+}
+
+/// Reads what [`put_policy_with`] appended.
+pub(crate) fn read_policy_with(
+    reader: &mut Reader<'_>,
+    read_granularity: impl Fn(&mut Reader<'_>) -> Result<Granularity, Malformed>,
+) -> Result<ArchivePolicy, Malformed> {
     let name = reader.text()?;
     let back_window = reader.small()?;
     let count = reader.count(2)?;

@@ -20,8 +20,8 @@ use crate::bytes::{Malformed, Reader};
 use crate::contract::StoreError;
 use crate::damage::DamageLog;
 use crate::disk::{Blob, Disk};
-use crate::runs::read_granularity;
 
+mod block;
 mod index;
 mod writer;
 
@@ -30,7 +30,6 @@ pub(crate) use writer::{Content, PackedChunk, SegmentWriter};
 
 const MAGIC: [u8; 4] = *b"NSEG";
 const END_MAGIC: [u8; 4] = *b"GESN";
-const VERSION: u32 = 3;
 const HEADER: usize = 24;
 const FOOTER: usize = 24;
 /// What is read of a block at first: most blocks as a whole.
@@ -105,6 +104,7 @@ pub(crate) struct Segment {
     pub(crate) name: String,
     disk: Arc<dyn Disk>,
     blob: Arc<dyn Blob>,
+    version: u32,
     index: Index,
     /// Whether a part of the index is damaged: the file is left as it is then.
     broken: AtomicBool,
@@ -128,7 +128,7 @@ impl Segment {
         if size < (HEADER + FOOTER) as u64 {
             return Err(damaged("cut short".to_owned()));
         }
-        check_header(&blob.read(0, HEADER)?, shard, name).map_err(malformed)?;
+        let version = check_header(&blob.read(0, HEADER)?, shard, name).map_err(malformed)?;
         let footer = blob.read(size - FOOTER as u64, FOOTER)?;
         let (offset, counts) = read_footer(&footer).map_err(malformed)?;
         let end = size - FOOTER as u64;
@@ -142,6 +142,7 @@ impl Segment {
         Ok(Self {
             name: name.to_owned(),
             blob,
+            version,
             index,
             broken: AtomicBool::new(!broken.is_empty()),
             doomed: AtomicBool::new(false),
@@ -213,10 +214,10 @@ impl Segment {
         let bytes = read(offset, len.min(PREFIX))?;
         let malformed =
             |error: Malformed| self.damaged(format!("metric {metric}, block at byte {offset}: {error}"));
-        let header = header_len(&bytes).map_err(malformed)?;
+        let header = block::header_len(&bytes).map_err(malformed)?;
         let bytes =
             if header > bytes.len() && header <= len { self.blob.read(offset, header)? } else { bytes };
-        let (commit, data) = read_block(bytes, offset, len).map_err(malformed)?;
+        let (commit, data) = block::read(self.version, bytes, offset, len).map_err(malformed)?;
         Ok(Entry { metric, commit, data: Some(data) })
     }
 
@@ -304,20 +305,21 @@ impl Window {
     }
 }
 
-fn check_header(header: &[u8], shard: u32, name: &str) -> Result<(), Malformed> {
+/// The version of a segment that is what its name says.
+fn check_header(header: &[u8], shard: u32, name: &str) -> Result<u32, Malformed> {
     let mut reader = Reader::new(header);
     let (magic, version, its_shard) = (reader.array::<4>()?, reader.u32()?, reader.u32()?);
     let (hash, crc) = (reader.u64()?, reader.u32()?);
     if magic != MAGIC || crc != crc32fast::hash(header.get(..HEADER - 4).unwrap_or_default()) {
         return Err(Malformed("checksum of its header"));
     }
-    if version != VERSION {
+    if !(block::NANOS..=block::VERSION).contains(&version) {
         return Err(Malformed("unknown version"));
     }
     if its_shard != shard || hash != xxhash_rust::xxh3::xxh3_64(name.as_bytes()) {
         return Err(Malformed("it belongs elsewhere"));
     }
-    Ok(())
+    Ok(version)
 }
 
 fn read_footer(footer: &[u8]) -> Result<(u64, (u32, u32)), Malformed> {
@@ -329,48 +331,6 @@ fn read_footer(footer: &[u8]) -> Result<(u64, (u32, u32)), Malformed> {
         return Err(Malformed("checksum of its footer"));
     }
     Ok((offset, counts))
-}
-
-/// Bytes of a block up to the end of its header's checksum.
-fn header_len(bytes: &[u8]) -> Result<usize, Malformed> {
-    let len = Reader::new(bytes).u32()? as usize;
-    len.checked_add(8).ok_or(Malformed("header out of range"))
-}
-
-fn read_block(bytes: Vec<u8>, offset: u64, len: usize) -> Result<(u64, Block), Malformed> {
-    let mut reader = Reader::new(&bytes);
-    let header_len = reader.u32()? as usize;
-    let header = reader.take(header_len)?;
-    if reader.u32()? != crc32fast::hash(header) {
-        return Err(Malformed("checksum"));
-    }
-    let mut reader = Reader::new(header);
-    let (commit, born_after) = (reader.unsigned()?, reader.unsigned()?);
-    let state_len: usize = reader.small()?;
-    let state_at = header_len + 8;
-    let mut at = state_at.checked_add(state_len).ok_or(Malformed("length out of range"))?;
-    let count = reader.count(2)?;
-    let mut granularities = Vec::with_capacity(count);
-    for _ in 0..count {
-        let granularity = read_granularity(&mut reader)?;
-        let count = reader.count(4)?;
-        let mut chunks = Vec::with_capacity(count);
-        let mut last = 0i64;
-        for _ in 0..count {
-            let first = last.wrapping_add(reader.signed()?);
-            last = first.wrapping_add(reader.signed()?);
-            let (rows, len) = (reader.small()?, reader.small()?);
-            let (first, last) = (Timestamp::from_nanos(first), Timestamp::from_nanos(last));
-            chunks.push(ChunkRef { first, last, rows, offset: at, len });
-            at = at.checked_add(len).ok_or(Malformed("length out of range"))?;
-        }
-        granularities.push((granularity, chunks));
-    }
-    reader.finish()?;
-    if at != len {
-        return Err(Malformed("its parts don't fill it"));
-    }
-    Ok((commit, Block { born_after, granularities, offset, state: (state_at, state_len), bytes }))
 }
 
 #[cfg(test)]

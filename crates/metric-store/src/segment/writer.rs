@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use nephos_model::{Granularity, MetricId, Timestamp};
 
-use super::{END_MAGIC, HEADER, Index, MAGIC, VERSION};
-use crate::bytes::{put_signed, put_unsigned};
+use super::block::{VERSION, put_header};
+use super::{END_MAGIC, HEADER, Index, MAGIC};
 use crate::contract::StoreError;
 use crate::disk::{BlobWriter, Disk};
 
@@ -84,24 +84,7 @@ impl SegmentWriter {
 
     fn fill_block(&mut self, commit: u64, content: &Content) {
         let Self { block, header, .. } = self;
-        header.clear();
-        put_unsigned(header, commit);
-        put_unsigned(header, content.born_after);
-        put_unsigned(header, content.state.len() as u64);
-        put_unsigned(header, content.granularities.len() as u64);
-        for (granularity, chunks) in &content.granularities {
-            put_signed(header, granularity.as_nanos());
-            put_unsigned(header, chunks.len() as u64);
-            let mut previous = 0i64;
-            for chunk in chunks {
-                let (first, last) = (chunk.first.as_nanos(), chunk.last.as_nanos());
-                put_signed(header, first.wrapping_sub(previous));
-                put_signed(header, last.wrapping_sub(first));
-                previous = last;
-                put_unsigned(header, u64::from(chunk.rows));
-                put_unsigned(header, chunk.bytes.len() as u64);
-            }
-        }
+        put_header(header, commit, content);
         block.clear();
         block.extend_from_slice(&u32::try_from(header.len()).unwrap_or(u32::MAX).to_le_bytes());
         block.extend_from_slice(header);

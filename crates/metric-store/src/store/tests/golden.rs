@@ -11,9 +11,8 @@ use super::*;
 use crate::batch::Batch;
 use crate::tools::verify;
 
-fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/format-3")
-}
+/// Stores that were written at different times.
+const GOLDEN: [&str; 2] = ["format-3", "format-3-segments-4"];
 
 async fn answers(store: &LocalStore) -> Vec<Series> {
     let requests = (0..METRICS).flat_map(|number| {
@@ -44,8 +43,14 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[tokio::test]
-async fn a_store_of_format_3_can_be_read_for_ever() {
-    let mut kinds: Vec<String> = fs::read_dir(golden().join("shard-0000"))
+async fn stores_of_format_3_can_be_read_for_ever() {
+    for golden in GOLDEN {
+        can_be_read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(golden)).await;
+    }
+}
+
+async fn can_be_read(golden: &Path) {
+    let mut kinds: Vec<String> = fs::read_dir(golden.join("shard-0000"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().to_string_lossy().chars().take(4).collect())
         .collect();
@@ -53,7 +58,7 @@ async fn a_store_of_format_3_can_be_read_for_ever() {
     kinds.dedup();
     assert_eq!(kinds, ["MANI", "log-", "segm"]);
     let (old, new) = (folder(), folder());
-    copy(&golden(), &old.path().join("store"));
+    copy(golden, &old.path().join("store"));
     let place = crate::Place::from(old.path().join("store"));
     assert!(verify(&place, &mut |_, _| {}).unwrap().is_empty());
     let clock = Arc::new(ManualClock::new(Timestamp::EPOCH));

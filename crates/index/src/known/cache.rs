@@ -120,8 +120,12 @@ impl Cache {
         let held = self.look_up_many(ids, &mut found);
         if let Some(order) = self.order.to_follow(ids, found.searches, held) {
             found.is_followed = true;
-            for (number, shard) in self.shards.iter().enumerate() {
-                write(shard).arrange(order.iter().filter(|id| shard_of(**id) == number));
+            let mut parts: [Vec<MetricId>; SHARDS] = Default::default();
+            for id in order {
+                parts[shard_of(id)].push(id);
+            }
+            for (shard, part) in self.shards.iter().zip(&parts) {
+                write(shard).arrange(part);
             }
         }
         found

@@ -56,10 +56,10 @@ impl Shard {
 
     /// Puts those of the metrics that are here side by side, in the order given and behind all others. These keep their
     /// order: what somebody else asks for, and lies together already, stays so.
-    pub(super) fn arrange<'a>(&mut self, ids: impl Iterator<Item = &'a MetricId>) {
+    pub(super) fn arrange(&mut self, ids: &[MetricId]) {
         let mut is_asked = vec![false; self.kinds.len()];
         let mut asked = Vec::new();
-        for at in ids.filter_map(|id| self.kinds.get_index_of(id)) {
+        for at in ids.iter().filter_map(|id| self.kinds.get_index_of(id)) {
             if !std::mem::replace(&mut is_asked[at], true) {
                 asked.push(at);
             }

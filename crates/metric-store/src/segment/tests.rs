@@ -75,6 +75,47 @@ fn what_was_written_is_found_by_metric() {
     }
 }
 
+/// A file of which some reads fail after a part of them.
+#[derive(Debug)]
+struct Shaky {
+    bytes: Vec<u8>,
+    fails: AtomicBool,
+}
+
+impl Blob for Shaky {
+    fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, StoreError> {
+        let mut buffer = Vec::new();
+        self.read_into(offset, len, &mut buffer).map(|()| buffer)
+    }
+
+    fn read_into(&self, offset: u64, len: usize, buffer: &mut Vec<u8>) -> Result<(), StoreError> {
+        let start = usize::try_from(offset).unwrap();
+        let fails = self.fails.swap(false, Ordering::Relaxed);
+        buffer.clear();
+        buffer.extend_from_slice(&self.bytes[start..start + if fails { len / 2 } else { len }]);
+        if fails { Err(StoreError::Closed) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn what_a_failed_read_ahead_left_is_taken_for_nothing() {
+    let bytes: Vec<u8> = (0..3 * READ_AHEAD).map(|at| (at / 1_000).to_le_bytes()[0]).collect();
+    let file = Shaky { bytes, fails: AtomicBool::new(false) };
+    let mut window = Window { start: 0, bytes: Vec::new() };
+    let right = |offset: usize, len| file.bytes[offset..offset + len].to_vec();
+    assert_eq!(window.read(&file, 0, 100).unwrap(), right(0, 100));
+    file.fails.store(true, Ordering::Relaxed);
+    assert!(window.read(&file, 2 * READ_AHEAD as u64, 100).is_err());
+    // Neither as what lies there nor as what was there before.
+    for offset in [50, READ_AHEAD - 60, 2 * READ_AHEAD, 3 * READ_AHEAD - 100] {
+        assert_eq!(window.read(&file, offset as u64, 100).unwrap(), right(offset, 100), "at {offset}");
+    }
+}
+
 #[test]
 fn a_segment_that_was_not_finished_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();

@@ -28,8 +28,9 @@ pub fn ok_text(json: Vec<u8>) -> Response {
 
 /// Points from which on an answer is written while it is sent.
 const MANY_POINTS: usize = 2_048;
-/// Bytes of a piece of such an answer: it is still in the processor's cache when the kernel copies it.
-const PIECE: usize = 64 << 10;
+/// Bytes of a piece of such an answer: still in the processor's cache when the kernel copies it, and so many that those who
+/// wait for it are seldom woken.
+const PIECE: usize = 512 << 10;
 
 /// JSON text with status 200; if it is long, it is written piece by piece while it is sent.
 pub fn text(text: Text) -> Response {

@@ -89,7 +89,7 @@ impl Text {
 
     /// The text in pieces of about so many bytes; each ends behind a point, the last one at the end.
     pub fn pieces(self, size: usize) -> impl Iterator<Item = Vec<u8>> + Send + 'static {
-        Pieces { parts: self.parts.into_iter(), open: None, size }
+        Pieces { parts: self.parts.into_iter(), open: None, left: self.points, size }
     }
 }
 
@@ -102,6 +102,8 @@ struct Pieces {
     parts: std::vec::IntoIter<Part>,
     /// The points that are being written, and how many of them are.
     open: Option<(Width, Box<dyn Columns>, usize)>,
+    /// Points that are not written yet.
+    left: usize,
     size: usize,
 }
 
@@ -109,10 +111,7 @@ impl Iterator for Pieces {
     type Item = Vec<u8>;
 
     fn next(&mut self) -> Option<Vec<u8>> {
-        let mut out = match self.size {
-            usize::MAX => Vec::new(),
-            size => Vec::with_capacity(size + SPARE),
-        };
+        let mut out = Vec::with_capacity(self.left.saturating_mul(POINT).min(self.size) + SPARE);
         loop {
             let (width, columns, from) = match self.open.take() {
                 Some(open) => open,
@@ -128,6 +127,7 @@ impl Iterator for Pieces {
             let (timestamps, values) = columns.columns();
             let room = self.size.saturating_sub(out.len()) / POINT + 1;
             let end = from.saturating_add(room).min(timestamps.len());
+            self.left = self.left.saturating_sub(end - from);
             let (timestamps, values) = (timestamps.get(from..end), values.get(from..end));
             write_points(&mut out, width, timestamps.unwrap_or_default(), values.unwrap_or_default());
             if end < columns.columns().0.len() {
